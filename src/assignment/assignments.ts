@@ -1,0 +1,215 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
+import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
+import type { Outcome } from '../wechatpay/outcome.ts'
+import { differingFields, type PostedFacts, printFacts } from './facts.ts'
+import { type FlightDeps, fly, type Upstreams, type Window } from './fly.ts'
+import { createOutbox } from './outbox.ts'
+import { resolve } from './resolve.ts'
+
+/** An order as it was posted, its merchant known. */
+export type PostedOrder = OrderKey & PostedFacts
+
+export type Answered = { order: Order; isReplay: boolean }
+
+export type Assignments = {
+  /**
+   * Decides, records, calls; resolves when the order is settled or deferred, or after `waitMs`, whichever is first.
+   *
+   * @throws AppError store_not_found, order_mismatch, overloaded, draining, storage_full
+   */
+  assign(posted: PostedOrder, waitMs: number): Promise<Answered>
+  /** @throws AppError order_not_found */
+  find(key: OrderKey): Promise<Order>
+  /** @throws AppError order_not_found, order_closed */
+  paid(key: OrderKey, paidAtMs: number): Promise<Order>
+  /** @throws AppError order_not_found, order_paid */
+  closed(key: OrderKey, closedAtMs: number): Promise<Order>
+  /** Takes up what an earlier process left unsettled. */
+  resume(): Promise<void>
+  /** Refuses new orders; resolves when what is in the air has landed. What is deferred stays for the next start. */
+  drain(): Promise<void>
+}
+
+type Recorded = { order: Order; isNew: boolean }
+type Flight = Window & { recorded: Promise<Recorded>; landed: Promise<Order> }
+
+const maxAttemptsWhileAwaited = 3
+const pauseAfterFailureMs = 1000
+
+export function createAssignments(deps: {
+  ledger: Ledger
+  mirror: Mirror
+  client: Upstreams
+  clock: Clock
+  mode: 'direct' | 'partner'
+  windowMs: number
+  random?: () => number
+  attemptTimeoutMs?: number
+  maxInFlight?: number
+  noted?: (order: Order, attempt: Attempt, outcome: Outcome) => void
+  /** A defect or a storage fault that no caller is told of. */
+  failed(cause: unknown): void
+}): Assignments {
+  const { ledger, mirror, clock, failed, maxInFlight = 10_000 } = deps
+  const flights = new Map<string, Flight>()
+  const outbox = createOutbox({ ledger, clock, send: sendAgain, failed })
+  let draining = false
+
+  const flying: FlightDeps = {
+    ledger,
+    client: deps.client,
+    clock,
+    random: deps.random ?? Math.random,
+    attemptTimeoutMs: deps.attemptTimeoutMs ?? 2000,
+    subMchidOf: ({ merchant }) => (deps.mode === 'partner' ? merchant : null),
+    noted: deps.noted ?? (() => {}),
+  }
+
+  function depart(key: string, recorded: Promise<Recorded>, maxAttempts: number): Flight {
+    const flight: Flight = {
+      endsAtMs: Number.POSITIVE_INFINITY,
+      recorded,
+      landed: recorded.then(({ order, isNew }) =>
+        // One that was pending before us is deferred: the outbox has it.
+        isNew && order.status === 'pending' ? flyHome(order, flight, maxAttempts) : order,
+      ),
+    }
+    flights.set(key, flight)
+    const leave = () => flights.delete(key)
+    flight.landed.then(leave, leave)
+    return flight
+  }
+
+  /** A ledger that fails does not lose the order: it stays in the air, with the same guide, until it is recorded. */
+  async function flyHome(order: Order, window: Window, maxAttempts: number): Promise<Order> {
+    for (;;) {
+      try {
+        const landed = await fly(order, window, maxAttempts, flying)
+        if (landed.dueAtMs !== null) outbox.expect(landed.dueAtMs)
+        return landed
+      } catch (cause) {
+        failed(cause)
+        if (draining) return order
+        await sleep(pauseAfterFailureMs)
+      }
+    }
+  }
+
+  async function sendAgain(order: Order): Promise<void> {
+    const key = flightKey(order)
+    if (flights.has(key)) return
+    await depart(key, Promise.resolve({ order, isNew: true }), 1).landed
+  }
+
+  function takeIn(posted: PostedOrder, facts: string, store: ReadyStore): Flight {
+    if (draining) throw new AppError('draining', 'Post the order to another node, or again later.')
+    if (flights.size >= maxInFlight) {
+      throw new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
+    }
+    const { merchant, memberId } = posted
+    const settings = mirror.settings(merchant)
+    const nowMs = clock.nowMs()
+    const around = {
+      store,
+      settings,
+      nowMs,
+      owner: memberId === null ? null : mirror.ownerOf(merchant, memberId, nowMs),
+      windowMs:
+        settings.assignWindowSeconds === null ? deps.windowMs : settings.assignWindowSeconds * 1000,
+    }
+    const recorded = ledger.record({ ...posted, facts }, view => resolve(posted, around, view))
+    return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
+  }
+
+  function endWindow(order: Order): void {
+    const flight = flights.get(flightKey(order))
+    if (flight) flight.endsAtMs = order.expiresAtMs
+    if (order.dueAtMs !== null) outbox.expect(order.dueAtMs)
+  }
+
+  return {
+    async assign(posted, waitMs) {
+      const store = mirror.store(posted.storeId)
+      if (store?.merchant !== posted.merchant) {
+        throw new AppError('store_not_found', `Store ${posted.storeId} is not known here.`)
+      }
+      const facts = printFacts(posted)
+      const joined = flights.get(flightKey(posted))
+      const flight = joined ?? takeIn(posted, facts, store)
+      const { order, isNew } = await flight.recorded
+      refuseOtherFacts(order.facts, facts)
+      return {
+        order: await within(flight.landed, waitMs, order),
+        isReplay: joined !== undefined || !isNew,
+      }
+    },
+
+    async find(key) {
+      return present(await ledger.find(key), key)
+    },
+
+    async paid(key, paidAtMs) {
+      const order = present(await ledger.markPaid(key, paidAtMs), key)
+      if (order.closedAtMs !== null) {
+        throw new AppError('order_closed', `Order ${key.outTradeNo} was closed unpaid.`)
+      }
+      endWindow(order)
+      return order
+    },
+
+    async closed(key, closedAtMs) {
+      const order = present(await ledger.markClosed(key, closedAtMs), key)
+      if (order.paidAtMs !== null) {
+        throw new AppError('order_paid', `Order ${key.outTradeNo} was paid.`)
+      }
+      endWindow(order)
+      return order
+    },
+
+    resume: () => outbox.start(),
+
+    async drain() {
+      draining = true
+      outbox.stop()
+      await Promise.allSettled([...flights.values()].map(({ landed }) => landed))
+    },
+  }
+}
+
+function flightKey({ merchant, outTradeNo }: OrderKey): string {
+  return `${merchant}/${outTradeNo}`
+}
+
+function refuseOtherFacts(recorded: string, posted: string): void {
+  const names = differingFields(recorded, posted)
+  if (names.length === 0) return
+  throw new AppError(
+    'order_mismatch',
+    `The order was posted before with another ${names.join(', ')}.`,
+    {
+      fields: names.map(name => ({ pointer: `/${name}`, message: 'differs from the first post' })),
+    },
+  )
+}
+
+function present(order: Order | null, { outTradeNo }: OrderKey): Order {
+  if (!order) throw new AppError('order_not_found', `Order ${outTradeNo} is not known here.`)
+  return order
+}
+
+/** The landed order, or the order as recorded when the caller's wait is over first. */
+async function within(landed: Promise<Order>, waitMs: number, recorded: Order): Promise<Order> {
+  if (waitMs <= 0) return recorded
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<Order>(done => {
+    timer = setTimeout(done, waitMs, recorded)
+  })
+  try {
+    return await Promise.race([landed, over])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,57 @@
+import type { LedgerView, Resolution } from '../ledger/ledger.ts'
+import type { MerchantSettings, ReadyStore } from '../mirror/mirror.ts'
+import { decide } from '../rules/decide.ts'
+
+/** The facts of an order that the decision looks at. Times in epoch milliseconds. */
+export type OrderFacts = {
+  storeId: number
+  memberId: string | null
+  channel: string | null
+  guideId: string | null
+  cartId: string | null
+  createdAtMs: number | null
+  test: boolean
+}
+
+export type Surroundings = {
+  store: ReadyStore
+  settings: MerchantSettings
+  owner: string | null
+  nowMs: number
+  windowMs: number
+}
+
+/** What becomes of a new order: skipped, too late, a guide, or nobody. Pure but for what it reads of the view. */
+export function resolve(facts: OrderFacts, around: Surroundings, view: LedgerView): Resolution {
+  const { store, settings, nowMs } = around
+  const createdAtMs = Math.min(facts.createdAtMs ?? nowMs, nowMs)
+  const ground = {
+    guideId: null,
+    turn: null,
+    steps: [],
+    blocked: [],
+    versions: store.rules.versions,
+    decidedAtMs: nowMs,
+    expiresAtMs: createdAtMs + around.windowMs,
+  }
+  const skip = skipReason(facts, settings)
+  if (skip) return { ...ground, status: 'skipped', reason: skip }
+  if (ground.expiresAtMs <= nowMs) return { ...ground, status: 'expired', reason: 'WINDOW_OVER' }
+
+  const decision = decide(store.rules, {
+    atMs: nowMs,
+    hint: facts.guideId,
+    owner: around.owner,
+    sticky: view.cartGuide(),
+    openBook: view.openBook,
+  })
+  return { ...ground, ...decision, status: decision.guideId === null ? 'unassigned' : 'pending' }
+}
+
+function skipReason(
+  { channel }: OrderFacts,
+  { edition, platformAutoAssign }: MerchantSettings,
+): 'PLATFORM_AUTO_ASSIGN' | 'CHANNEL_UNSUPPORTED' | null {
+  if (platformAutoAssign) return 'PLATFORM_AUTO_ASSIGN'
+  return edition === 'commercial' && channel === 'jsapi' ? 'CHANNEL_UNSUPPORTED' : null
+}

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import Database from 'better-sqlite3'
+import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
+import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
+import { StartError } from '../errors.ts'
+
+export type Db = BetterSQLite3Database<Record<string, never>> & { $client: Database.Database }
+
+const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
+
+/**
+ * Opens the service's database, makes it durable and brings it up to the newest migration.
+ *
+ * @throws StartError when the file cannot be opened, is damaged, or was migrated by other code
+ */
+export function openDatabase(path: string): Db {
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+    const client = new Database(path, { timeout: 5000 })
+    setPragmas(client)
+    const db = drizzle(client)
+    refuseForeignMigrations(client, path)
+    migrate(db, { migrationsFolder })
+    return db
+  } catch (cause) {
+    if (cause instanceof StartError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new StartError(`The database ${path} cannot be opened: ${why}.`)
+  }
+}
+
+// A reopened file comes up with synchronous=NORMAL whatever it was before: these belong to the connection.
+function setPragmas(client: Database.Database): void {
+  client.pragma('journal_mode = WAL')
+  client.pragma('synchronous = FULL')
+  client.pragma('foreign_keys = ON')
+  client.pragma('trusted_schema = OFF')
+  const set = ['journal_mode', 'synchronous', 'foreign_keys', 'trusted_schema'].map(name =>
+    client.pragma(name, { simple: true }),
+  )
+  if (set.join() !== 'wal,2,1,0') {
+    throw new StartError(`SQLite did not take the pragmas that durability needs: ${set.join()}.`)
+  }
+}
+
+// drizzle's migrate() skips edited and out-of-order migrations without a word.
+function refuseForeignMigrations(client: Database.Database, path: string): void {
+  const known = client
+    .prepare("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'")
+    .get()
+  if (!known) return
+  const applied = client
+    .prepare<[], string>('SELECT hash FROM __drizzle_migrations ORDER BY created_at')
+    .pluck()
+    .all()
+  const ours = migrationHashes()
+  if (applied.every((hash, index) => hash === ours[index])) return
+  throw new StartError(
+    `The database ${path} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
+  )
+}
+
+function migrationHashes(): string[] {
+  return readdirSync(migrationsFolder)
+    .filter(name => name.endsWith('.sql'))
+    .sort()
+    .map(name =>
+      createHash('sha256')
+        .update(readFileSync(join(migrationsFolder, name), 'utf8'))
+        .digest('hex'),
+    )
+}
+
+/**
+ * Takes the data directory for this process until it ends, however it ends: the books are warm in memory, so a
+ * second process on the same file would spend turns twice.
+ *
+ * @throws StartError when another process has it
+ */
+export function takeDataDir(dataDir: string): { release(): void } {
+  try {
+    if (!existsSync(dataDir)) mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    const lock = new Database(join(dataDir, 'service.lock'), { timeout: 0 })
+    lock.pragma('journal_mode = DELETE')
+    lock.exec('BEGIN EXCLUSIVE')
+    return { release: () => lock.close() }
+  } catch (cause) {
+    const busy = cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_BUSY'
+    if (busy) throw new StartError(`The data directory ${dataDir} is in use by another process.`)
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new StartError(`The data directory ${dataDir} cannot be used: ${why}.`)
+  }
+}

@@ -1,0 +1,56 @@
+/** Each fault that a caller can make or meet, with the status it is answered with. */
+export const errorTable = {
+  invalid_request: { status: 400, title: 'The request is not valid' },
+  unauthorized: { status: 401, title: 'A valid key is needed' },
+  forbidden: { status: 403, title: 'This key may not do that' },
+  not_found: { status: 404, title: 'There is no such resource' },
+  store_not_found: { status: 404, title: 'There is no such store' },
+  order_not_found: { status: 404, title: 'There is no such order' },
+  key_not_found: { status: 404, title: 'There is no such key' },
+  method_not_allowed: { status: 405, title: 'The resource has no such method' },
+  order_closed: { status: 409, title: 'The order was closed' },
+  order_paid: { status: 409, title: 'The order was paid' },
+  store_of_another_merchant: { status: 409, title: 'The store belongs to another merchant' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, title: 'The body must be application/json' },
+  order_mismatch: { status: 422, title: 'The order was posted before with other facts' },
+  internal: { status: 500, title: 'The service failed' },
+  overloaded: { status: 503, title: 'The service has too much to do' },
+  storage_full: { status: 503, title: 'The disk is full' },
+  draining: { status: 503, title: 'The service is stopping' },
+} as const satisfies Record<string, { status: number; title: string }>
+
+export type ErrorCode = keyof typeof errorTable
+
+/** Where in the request the fault lies, as a JSON pointer (RFC 6901), and what it is. */
+export type FieldError = { pointer: string; message: string }
+
+/** A fault of the caller or of the surroundings, never a defect of ours. */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly fields: readonly FieldError[]
+  readonly retryAfterSeconds: number | null
+
+  constructor(
+    code: ErrorCode,
+    detail: string,
+    more: { fields?: readonly FieldError[]; retryAfterSeconds?: number } = {},
+  ) {
+    super(detail)
+    this.name = 'AppError'
+    this.code = code
+    this.fields = more.fields ?? []
+    this.retryAfterSeconds = more.retryAfterSeconds ?? null
+  }
+}
+
+/** A mistake in the surroundings that ends the process at start, said in one sentence (exit 78, EX_CONFIG). */
+export class StartError extends Error {
+  readonly exitCode: number
+
+  constructor(sentence: string, exitCode = 78) {
+    super(sentence)
+    this.name = 'StartError'
+    this.exitCode = exitCode
+  }
+}

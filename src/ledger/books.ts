@@ -1,0 +1,142 @@
+import { and, eq, sql } from 'drizzle-orm'
+import type { Db } from '../db/open.ts'
+import type { BookView, Standing, Turn } from '../rules/decide.ts'
+import { shares, turnChanges } from '../rules/fairness.ts'
+import { books } from './schema.ts'
+
+type Page = { turn: number; standings: Map<string, Standing> }
+type StoredPage = { turn: number; standings: Record<string, [balance: number, lastServed: number]> }
+
+/** A turn as the order's trace keeps it: enough to recompute the choice, and to give the turn back. */
+export type RecordedTurn = {
+  book: string
+  number: number
+  chosen: number
+  candidates: [guideId: string, weight: number, balance: number, lastServed: number][]
+}
+
+const nobody: Standing = { balance: 0, lastServed: 0 }
+
+/** The fairness books, warm in memory, true in the database once `write` and the commit are through. */
+export function openBooks(db: Db, maxPages = 4096) {
+  const read = db
+    .select({ page: books.page })
+    .from(books)
+    .where(
+      and(eq(books.storeId, sql.placeholder('storeId')), eq(books.book, sql.placeholder('book'))),
+    )
+    .prepare()
+  const upsert = db
+    .insert(books)
+    .values({
+      storeId: sql.placeholder('storeId'),
+      book: sql.placeholder('book'),
+      page: sql.placeholder('page'),
+    })
+    .onConflictDoUpdate({ target: [books.storeId, books.book], set: { page: sql`excluded.page` } })
+    .prepare()
+
+  const pages = new Map<string, Page>()
+  const changed = new Map<string, { storeId: number; book: string; page: Page }>()
+
+  function pageOf(storeId: number, book: string): Page {
+    const key = `${storeId}/${book}`
+    const warm = pages.get(key)
+    if (warm) return warm
+    const page = parsePage(read.get({ storeId, book })?.page)
+    if (pages.size >= maxPages) evictOne()
+    pages.set(key, page)
+    return page
+  }
+
+  function evictOne(): void {
+    for (const key of pages.keys()) {
+      if (changed.has(key)) continue
+      pages.delete(key)
+      return
+    }
+  }
+
+  function change(storeId: number, book: string): Page {
+    const page = pageOf(storeId, book)
+    changed.set(`${storeId}/${book}`, { storeId, book, page })
+    return page
+  }
+
+  return {
+    view(storeId: number, book: string): BookView {
+      const { standings } = pageOf(storeId, book)
+      return { name: book, standing: guideId => standings.get(guideId) ?? nobody }
+    },
+
+    take(storeId: number, { book, candidates, chosen, changes }: Turn): RecordedTurn {
+      const page = change(storeId, book)
+      page.turn += 1
+      for (const [index, { id, balance, lastServed }] of candidates.entries()) {
+        page.standings.set(id, {
+          balance: balance + (changes[index] ?? 0),
+          lastServed: index === chosen ? page.turn : lastServed,
+        })
+      }
+      return {
+        book,
+        number: page.turn,
+        chosen,
+        candidates: candidates.map(({ id, weight, balance, lastServed }) => [
+          id,
+          weight,
+          balance,
+          lastServed,
+        ]),
+      }
+    },
+
+    /** The inverse of `take`: each balance is as if the turn had never been taken. */
+    refund(storeId: number, turn: RecordedTurn): void {
+      const page = change(storeId, turn.book)
+      const candidates = turn.candidates.map(([id, weight, , lastServed]) => ({
+        id,
+        weight,
+        lastServed,
+      }))
+      const changes = turnChanges(shares(candidates), turn.chosen)
+      for (const [index, { id, lastServed }] of candidates.entries()) {
+        const now = page.standings.get(id) ?? nobody
+        page.standings.set(id, {
+          balance: now.balance - (changes[index] ?? 0),
+          lastServed: now.lastServed === turn.number ? lastServed : now.lastServed,
+        })
+      }
+    },
+
+    write(): void {
+      for (const { storeId, book, page } of changed.values()) {
+        upsert.run({ storeId, book, page: printPage(page) })
+      }
+      changed.clear()
+    },
+
+    forget(): void {
+      pages.clear()
+      changed.clear()
+    },
+  }
+}
+
+function parsePage(text: string | undefined): Page {
+  if (text === undefined) return { turn: 0, standings: new Map() }
+  const { turn, standings }: StoredPage = JSON.parse(text)
+  return {
+    turn,
+    standings: new Map(
+      Object.entries(standings).map(([id, [balance, lastServed]]) => [id, { balance, lastServed }]),
+    ),
+  }
+}
+
+function printPage({ turn, standings }: Page): string {
+  const stored: StoredPage = { turn, standings: Object.create(null) }
+  for (const [id, { balance, lastServed }] of standings)
+    stored.standings[id] = [balance, lastServed]
+  return JSON.stringify(stored)
+}

@@ -1,0 +1,89 @@
+import type Database from 'better-sqlite3'
+import { AppError } from '../errors.ts'
+
+type Job = {
+  run: () => unknown
+  resolve: (value: unknown) => void
+  reject: (cause: unknown) => void
+}
+
+export type GroupCommit = {
+  /** Runs the job inside the next transaction; resolves once that is on the disk. The job must be synchronous. */
+  run<T>(job: () => T): Promise<T>
+}
+
+/**
+ * Jobs that arrive in one turn of the event loop share one transaction and so one sync of the disk.
+ *
+ * A job that throws takes nobody with it: the transaction is rolled back and its jobs run again one by one, so a job
+ * must be able to run twice.
+ */
+export function createGroupCommit(
+  client: Database.Database,
+  hooks: { beforeCommit(): void; afterRollback(): void },
+  maxJobs = 256,
+): GroupCommit {
+  const begin = client.prepare('BEGIN IMMEDIATE')
+  const commit = client.prepare('COMMIT')
+  const rollback = client.prepare('ROLLBACK')
+  let waiting: Job[] = []
+  let scheduled = false
+
+  function schedule(): void {
+    if (scheduled) return
+    scheduled = true
+    setImmediate(flush)
+  }
+
+  function flush(): void {
+    scheduled = false
+    const batch = waiting.slice(0, maxJobs)
+    waiting = waiting.slice(maxJobs)
+    if (waiting.length > 0) schedule()
+    if (commitTogether(batch)) return
+    for (const job of batch) commitAlone(job)
+  }
+
+  function commitTogether(batch: readonly Job[]): boolean {
+    try {
+      const results = transact(() => batch.map(job => job.run()))
+      for (const [index, job] of batch.entries()) job.resolve(results[index])
+      return true
+    } catch (cause) {
+      if (batch.length > 1) return false
+      batch[0]?.reject(asAppError(cause))
+      return true
+    }
+  }
+
+  function commitAlone(job: Job): void {
+    commitTogether([job])
+  }
+
+  function transact<T>(work: () => T): T {
+    begin.run()
+    try {
+      const result = work()
+      hooks.beforeCommit()
+      commit.run()
+      return result
+    } catch (cause) {
+      if (client.inTransaction) rollback.run()
+      hooks.afterRollback()
+      throw cause
+    }
+  }
+
+  return {
+    run: <T>(job: () => T) =>
+      new Promise<T>((resolve, reject) => {
+        waiting.push({ run: job, resolve: value => resolve(value as T), reject })
+        schedule()
+      }),
+  }
+}
+
+function asAppError(cause: unknown): unknown {
+  const full = cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_FULL'
+  return full ? new AppError('storage_full', 'Nothing was written; free some disk space.') : cause
+}

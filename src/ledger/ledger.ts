@@ -1,0 +1,335 @@
+import { and, eq, isNotNull, lte, sql } from 'drizzle-orm'
+import type { Db } from '../db/open.ts'
+import type { BookView, DocumentVersions, StepVerdict, Turn } from '../rules/decide.ts'
+import type { NotChosen } from '../rules/eligibility.ts'
+import { openBooks, type RecordedTurn } from './books.ts'
+import { createGroupCommit } from './group-commit.ts'
+import { orders } from './schema.ts'
+
+export type Order = typeof orders.$inferSelect
+export type OrderKey = { merchant: string; outTradeNo: string }
+
+export type NewOrder = OrderKey & {
+  storeId: number
+  /** The posted facts in canonical form: two posts of one order must agree on them to the letter. */
+  facts: string
+  cartId: string | null
+  test: boolean
+}
+
+/** What the rules made of a new order. `turn` is charged unless the order is a test. */
+export type Resolution = {
+  status: 'pending' | 'unassigned' | 'skipped' | 'expired'
+  guideId: string | null
+  reason: string
+  turn: Turn | null
+  steps: StepVerdict[]
+  blocked: [guideId: string, reason: NotChosen][]
+  versions: DocumentVersions
+  decidedAtMs: number
+  expiresAtMs: number
+}
+
+/** What the decision may ask of the ledger, inside the transaction that records it. */
+export type LedgerView = {
+  openBook(name: string): BookView
+  /** The guide of the newest order of the same cart, if it got one. */
+  cartGuide(): string | null
+}
+
+export type Attempt = {
+  at_ms: number
+  host: string
+  ms: number
+  outcome: string
+  request_id: string | null
+}
+
+export type Upstream = { status: number; code: string; message: string; request_id: string | null }
+
+export type Settlement = {
+  status: 'assigned' | 'rejected' | 'expired'
+  settledAtMs: number
+  upstream: Upstream | null
+}
+
+export type OrderTrace = {
+  steps: StepVerdict[]
+  blocked: [guideId: string, reason: NotChosen][]
+  turn: RecordedTurn | null
+}
+
+/** One row an order, and the fairness books. Whatever resolves is on the disk. */
+export type Ledger = {
+  /** Decides and records the order, or hands back what was recorded before. */
+  record(
+    order: NewOrder,
+    resolve: (view: LedgerView) => Resolution,
+  ): Promise<{ order: Order; isNew: boolean }>
+  find(key: OrderKey): Promise<Order | null>
+  /** Ends a pending order; one that was ended already comes back as it is. A refusal gives the turn back. */
+  settle(order: Order, settlement: Settlement, attempts: readonly Attempt[]): Promise<Order>
+  /** Keeps the order pending, to be sent again at `dueAtMs`. */
+  defer(
+    order: Order,
+    dueAtMs: number,
+    upstream: Upstream | null,
+    attempts: readonly Attempt[],
+  ): Promise<Order>
+  /** Hands out pending orders that are due, nearest expiry first; each is due again only after it expired. */
+  lease(nowMs: number, limit: number): Promise<Order[]>
+  /** When the next pending order is due; null when none is pending. */
+  nextDueAtMs(): Promise<number | null>
+  /** Makes every pending order due at once: whoever had them in hand is gone. */
+  reclaim(): Promise<number>
+  /** Payment ends the window. Null when there is no such order. */
+  markPaid(key: OrderKey, paidAtMs: number): Promise<Order | null>
+  /** Closing ends the window and gives the turn back. Null when there is no such order. */
+  markClosed(key: OrderKey, closedAtMs: number): Promise<Order | null>
+}
+
+/** An order in the air when it expires is settled by its attempt, whose timeout ends then; the lease waits a little for that. */
+const graceMs = 250
+const maxAttemptsKept = 20
+
+export function openLedger(db: Db): Ledger {
+  const books = openBooks(db)
+  const commit = createGroupCommit(db.$client, {
+    beforeCommit: books.write,
+    afterRollback: books.forget,
+  })
+  const statements = prepare(db)
+
+  function byKey(key: OrderKey): Order | null {
+    return statements.byNumber.get(key) ?? null
+  }
+
+  function insert(order: NewOrder, resolution: Resolution): Order {
+    const charged = resolution.turn !== null && !order.test
+    const turn = resolution.turn && charged ? books.take(order.storeId, resolution.turn) : null
+    const trace: OrderTrace = { steps: resolution.steps, blocked: resolution.blocked, turn }
+    const row: Omit<Order, 'id'> = {
+      merchant: order.merchant,
+      outTradeNo: order.outTradeNo,
+      storeId: order.storeId,
+      facts: order.facts,
+      cartId: order.cartId,
+      status: resolution.status,
+      generation: 1,
+      guideId: resolution.guideId,
+      reason: resolution.reason,
+      staffVersion: resolution.versions.staff,
+      rosterVersion: resolution.versions.roster,
+      planVersion: resolution.versions.plan,
+      trace: JSON.stringify(trace),
+      turn: charged ? 'taken' : null,
+      decidedAtMs: resolution.decidedAtMs,
+      expiresAtMs: resolution.expiresAtMs,
+      dueAtMs: resolution.status === 'pending' ? resolution.expiresAtMs + graceMs : null,
+      settledAtMs: resolution.status === 'pending' ? null : resolution.decidedAtMs,
+      attemptCount: 0,
+      attempts: '[]',
+      upstream: null,
+      paidAtMs: null,
+      closedAtMs: null,
+    }
+    const { lastInsertRowid } = statements.insert.run(row)
+    return { ...row, id: Number(lastInsertRowid) }
+  }
+
+  function giveTurnBack(order: Order): Order['turn'] {
+    if (order.turn !== 'taken' || order.trace === null) return order.turn
+    const { turn }: OrderTrace = JSON.parse(order.trace)
+    if (turn) books.refund(order.storeId, turn)
+    return 'refunded'
+  }
+
+  function update(order: Order): Order {
+    statements.update.run(order)
+    return order
+  }
+
+  return {
+    record: (order, resolve) =>
+      commit.run(() => {
+        const known = byKey(order)
+        if (known) return { order: known, isNew: false }
+        const resolution = resolve({
+          openBook: name => books.view(order.storeId, name),
+          cartGuide: () => cartGuide(order),
+        })
+        return { order: insert(order, resolution), isNew: true }
+      }),
+
+    find: async key => byKey(key),
+
+    settle: (order, { status, settledAtMs, upstream }, attempts) =>
+      commit.run(() => {
+        const now = statements.byId.get(order)
+        if (!now) throw new Error(`order ${order.id} is gone from the ledger`)
+        if (now.status !== 'pending') return now
+        return update({
+          ...now,
+          ...withAttempts(now, attempts),
+          status,
+          settledAtMs,
+          upstream: upstream ? JSON.stringify(upstream) : now.upstream,
+          dueAtMs: null,
+          turn: status === 'rejected' ? giveTurnBack(now) : now.turn,
+        })
+      }),
+
+    defer: (order, dueAtMs, upstream, attempts) =>
+      commit.run(() => {
+        const now = statements.byId.get(order)
+        if (now?.status !== 'pending') return now ?? order
+        return update({
+          ...now,
+          ...withAttempts(now, attempts),
+          upstream: upstream ? JSON.stringify(upstream) : now.upstream,
+          dueAtMs: Math.min(dueAtMs, now.expiresAtMs),
+        })
+      }),
+
+    lease: (nowMs, limit) =>
+      commit.run(() =>
+        statements.due
+          .all({ nowMs, limit })
+          .map(order =>
+            update({ ...order, dueAtMs: Math.max(order.expiresAtMs, nowMs) + graceMs }),
+          ),
+      ),
+
+    nextDueAtMs: async () => statements.nextDue.get()?.dueAtMs ?? null,
+
+    reclaim: () => commit.run(() => statements.reclaim.run().changes),
+
+    markPaid: (key, paidAtMs) =>
+      commit.run(() => {
+        const order = byKey(key)
+        if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
+        return update({ ...order, ...endOfWindow(order, paidAtMs), paidAtMs })
+      }),
+
+    markClosed: (key, closedAtMs) =>
+      commit.run(() => {
+        const order = byKey(key)
+        if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
+        return update({
+          ...order,
+          ...endOfWindow(order, closedAtMs),
+          closedAtMs,
+          turn: giveTurnBack(order),
+        })
+      }),
+  }
+
+  function cartGuide({ storeId, cartId }: NewOrder): string | null {
+    if (cartId === null) return null
+    return statements.byCart.get({ storeId, cartId })?.guideId ?? null
+  }
+}
+
+function endOfWindow(order: Order, atMs: number): Pick<Order, 'expiresAtMs' | 'dueAtMs'> {
+  const expiresAtMs = Math.min(order.expiresAtMs, Math.max(atMs, order.decidedAtMs))
+  return {
+    expiresAtMs,
+    dueAtMs: order.dueAtMs === null ? null : Math.min(order.dueAtMs, expiresAtMs),
+  }
+}
+
+function withAttempts(
+  order: Order,
+  attempts: readonly Attempt[],
+): Pick<Order, 'attempts' | 'attemptCount'> {
+  const before: Attempt[] = order.attemptCount === 0 ? [] : JSON.parse(order.attempts)
+  return {
+    attempts: JSON.stringify([...before, ...attempts].slice(-maxAttemptsKept)),
+    attemptCount: order.attemptCount + attempts.length,
+  }
+}
+
+function prepare(db: Db) {
+  const at = sql.placeholder
+  const pending = isNotNull(orders.dueAtMs)
+  return {
+    byNumber: db
+      .select()
+      .from(orders)
+      .where(and(eq(orders.merchant, at('merchant')), eq(orders.outTradeNo, at('outTradeNo'))))
+      .prepare(),
+    byId: db
+      .select()
+      .from(orders)
+      .where(eq(orders.id, at('id')))
+      .prepare(),
+    byCart: db
+      .select({ guideId: orders.guideId })
+      .from(orders)
+      .where(
+        and(
+          eq(orders.storeId, at('storeId')),
+          eq(orders.cartId, at('cartId')),
+          isNotNull(orders.cartId),
+          isNotNull(orders.guideId),
+        ),
+      )
+      .orderBy(sql`${orders.id} DESC`)
+      .limit(1)
+      .prepare(),
+    insert: db
+      .insert(orders)
+      .values({
+        merchant: at('merchant'),
+        outTradeNo: at('outTradeNo'),
+        storeId: at('storeId'),
+        facts: at('facts'),
+        cartId: at('cartId'),
+        status: at('status'),
+        generation: at('generation'),
+        guideId: at('guideId'),
+        reason: at('reason'),
+        staffVersion: at('staffVersion'),
+        rosterVersion: at('rosterVersion'),
+        planVersion: at('planVersion'),
+        trace: at('trace'),
+        turn: at('turn'),
+        decidedAtMs: at('decidedAtMs'),
+        expiresAtMs: at('expiresAtMs'),
+        dueAtMs: at('dueAtMs'),
+        settledAtMs: at('settledAtMs'),
+        attemptCount: at('attemptCount'),
+        attempts: at('attempts'),
+      })
+      .prepare(),
+    update: db
+      .update(orders)
+      .set({
+        status: sql`${at('status')}`,
+        turn: sql`${at('turn')}`,
+        expiresAtMs: sql`${at('expiresAtMs')}`,
+        dueAtMs: sql`${at('dueAtMs')}`,
+        settledAtMs: sql`${at('settledAtMs')}`,
+        attemptCount: sql`${at('attemptCount')}`,
+        attempts: sql`${at('attempts')}`,
+        upstream: sql`${at('upstream')}`,
+        paidAtMs: sql`${at('paidAtMs')}`,
+        closedAtMs: sql`${at('closedAtMs')}`,
+      })
+      .where(eq(orders.id, at('id')))
+      .prepare(),
+    due: db
+      .select()
+      .from(orders)
+      .where(and(pending, lte(orders.dueAtMs, at('nowMs'))))
+      .orderBy(orders.expiresAtMs)
+      .limit(at('limit'))
+      .prepare(),
+    nextDue: db
+      .select({ dueAtMs: sql<number | null>`min(${orders.dueAtMs})` })
+      .from(orders)
+      .where(pending)
+      .prepare(),
+    reclaim: db.update(orders).set({ dueAtMs: 0 }).where(pending).prepare(),
+  }
+}

@@ -1,0 +1,68 @@
+import { sql } from 'drizzle-orm'
+import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+
+/** A merchant that collects the money: ourselves in direct mode, a sub-merchant in partner mode. */
+export const merchants = sqliteTable('merchants', {
+  merchant: text().primaryKey(),
+  edition: text({ enum: ['standard', 'commercial'] }).notNull(),
+  platformAutoAssign: integer('platform_auto_assign', { mode: 'boolean' }).notNull(),
+  assignWindowSeconds: integer('assign_window_seconds'),
+})
+
+export const stores = sqliteTable(
+  'stores',
+  {
+    storeId: integer('store_id').primaryKey(),
+    merchant: text().notNull(),
+    name: text().notNull(),
+    timezone: text().notNull(),
+  },
+  table => [index('stores_merchant').on(table.merchant)],
+)
+
+export const guides = sqliteTable(
+  'guides',
+  {
+    guideId: text('guide_id').primaryKey(),
+    storeId: integer('store_id')
+      .notNull()
+      .references(() => stores.storeId),
+    state: text({ enum: ['registered', 'quarantined'] }).notNull(),
+  },
+  table => [index('guides_store').on(table.storeId)],
+)
+
+/** Whose customer a member is. */
+export const owners = sqliteTable(
+  'owners',
+  {
+    merchant: text().notNull(),
+    memberId: text('member_id').notNull(),
+    guideId: text('guide_id').notNull(),
+    expiresAtMs: integer('expires_at_ms'),
+  },
+  table => [primaryKey({ columns: [table.merchant, table.memberId] })],
+)
+
+/** Each version of a store's staff, roster and plan. Version 0, the defaults, has no row. */
+export const documents = sqliteTable(
+  'documents',
+  {
+    storeId: integer('store_id')
+      .notNull()
+      .references(() => stores.storeId),
+    kind: text({ enum: ['staff', 'roster', 'plan'] }).notNull(),
+    version: integer().notNull(),
+    body: text().notNull(),
+    author: text().notNull(),
+    writtenAtMs: integer('written_at_ms').notNull(),
+  },
+  table => [primaryKey({ columns: [table.storeId, table.kind, table.version] })],
+)
+
+/** One row: whose books these are. A file made for another merchant must not be opened. */
+export const installation = sqliteTable('installation', {
+  id: integer().primaryKey().default(sql`1`),
+  mode: text({ enum: ['direct', 'partner'] }).notNull(),
+  mchid: text().notNull(),
+})

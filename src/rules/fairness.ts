@@ -1,0 +1,51 @@
+/**
+ * The carpool ledger (R. Fagin, J. Williams: A fair carpool scheduling algorithm, 1983).
+ *
+ * One order is worth `unitsPerOrder`. It is credited to all who could have served it, by weight,
+ * and charged to the one who does, so that the balances of a book always sum to zero and a
+ * positive balance means "the shop owes this guide orders".
+ */
+
+/** lcm(1..16): equal shares among up to 16 guides are whole numbers. */
+export const unitsPerOrder = 720_720
+
+/** A guide who could serve the order. `lastServed` is the turn of the book that they last took, 0 for never. */
+export type Candidate = { id: string; weight: number; balance: number; lastServed: number }
+
+/** What an order is worth to each, in units; sums to `unitsPerOrder` exactly (largest remainder, then smaller id). */
+export function shares(candidates: readonly Pick<Candidate, 'id' | 'weight'>[]): number[] {
+  const total = candidates.reduce((sum, { weight }) => sum + weight, 0)
+  const split = candidates.map(({ weight }) => Math.floor((unitsPerOrder * weight) / total))
+  const left = unitsPerOrder - split.reduce((sum, share) => sum + share, 0)
+  if (left === 0) return split
+
+  const remainder = (index: number) => (unitsPerOrder * (candidates[index]?.weight ?? 0)) % total
+  const order = candidates
+    .map(({ id }, index) => ({ id, index, remainder: remainder(index) }))
+    .sort((a, b) => b.remainder - a.remainder || (a.id < b.id ? -1 : 1))
+  for (const { index } of order.slice(0, left)) split[index] = (split[index] ?? 0) + 1
+  return split
+}
+
+/** Whose turn it is among the candidates once each has their share: the index of the one who serves. */
+export function nextTurn(candidates: readonly Candidate[], split: readonly number[]): number {
+  let chosen = 0
+  for (let index = 1; index < candidates.length; index++) {
+    if (goesBefore(index, chosen)) chosen = index
+  }
+  return chosen
+
+  function goesBefore(a: number, b: number): boolean {
+    const [one, other] = [candidates[a], candidates[b]]
+    if (!one || !other) return false
+    const lead = one.balance + (split[a] ?? 0) - (other.balance + (split[b] ?? 0))
+    if (lead !== 0) return lead > 0
+    if (one.lastServed !== other.lastServed) return one.lastServed < other.lastServed
+    return one.id < other.id
+  }
+}
+
+/** What a turn adds to each balance, summing to zero; the negative of it is the refund. */
+export function turnChanges(split: readonly number[], chosen: number): number[] {
+  return split.map((share, index) => (index === chosen ? share - unitsPerOrder : share))
+}
