@@ -98,10 +98,13 @@ export function createAssignments(deps: {
     }
   }
 
-  async function sendAgain(order: Order): Promise<void> {
-    const key = flightKey(order)
-    if (flights.has(key)) return
-    await depart(key, Promise.resolve({ order, isNew: true }), 1).landed
+  async function sendAgain(due: Order): Promise<void> {
+    const key = flightKey(due)
+    if (!flights.has(key)) return void (await depart(key, asNew(due), 1).landed)
+    // A duplicate post holds its place for the length of one read; the order must not miss its turn for that.
+    await flights.get(key)?.landed.catch(() => {})
+    const order = await ledger.find(due)
+    if (order?.status === 'pending') await depart(key, asNew(order), 1).landed
   }
 
   function takeIn(posted: PostedOrder, facts: string, store: ReadyStore): Flight {
@@ -178,6 +181,8 @@ export function createAssignments(deps: {
     },
   }
 }
+
+const asNew = (order: Order): Promise<Recorded> => Promise.resolve({ order, isNew: true })
 
 function flightKey({ merchant, outTradeNo }: OrderKey): string {
   return `${merchant}/${outTradeNo}`

@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import { bodyLimit } from 'hono/body-limit'
+import type { Keys } from './access/keys.ts'
+import type { Assignments } from './assignment/assignments.ts'
+import type { Clock } from './clock.ts'
+import { AppError } from './errors.ts'
+import { createGate, createRouter } from './http/edge.ts'
+import { createKeyRoutes } from './http/keys.ts'
+import { createOrderRoutes } from './http/orders.ts'
+import { answerProblem } from './http/problem.ts'
+
+export type App = ReturnType<typeof createApp>
+
+const maxBodyBytes = 64 * 1024
+const requestIdPattern = /^[\w.:-]{1,128}$/
+const jsonPattern = /^application\/json\s*(;|$)/i
+
+/** The whole HTTP service from its dependencies; does nothing until it is asked. */
+export function createApp(deps: {
+  assignments: Assignments
+  keys: Keys
+  clock: Clock
+  merchant: { mode: 'direct' | 'partner'; mchid: string }
+  waitMs: number
+  /** False while the service starts or stops. */
+  isReady(): boolean
+  /** A defect of ours that a caller met, with the id of the request. */
+  report(cause: unknown, requestId: string): void
+}) {
+  const { keys, clock, isReady, report } = deps
+  const app = createRouter()
+  const gate = createGate(keys, clock)
+
+  app.use(async (context, next) => {
+    const asked = context.req.header('x-request-id')
+    const requestId = asked && requestIdPattern.test(asked) ? asked : randomUUID()
+    context.set('requestId', requestId)
+    await next()
+    context.header('X-Request-Id', requestId)
+    // A client that keeps its connection would hold up the stop.
+    if (!isReady()) context.header('Connection', 'close')
+  })
+  app.use(async (context, next) => {
+    const { method } = context.req
+    const hasBody = method === 'POST' || method === 'PUT' || method === 'PATCH'
+    if (hasBody && !jsonPattern.test(context.req.header('content-type') ?? '')) {
+      throw new AppError('unsupported_media_type', 'Send Content-Type: application/json.')
+    }
+    await next()
+  })
+  app.use(
+    bodyLimit({
+      maxSize: maxBodyBytes,
+      onError: () => {
+        throw new AppError('body_too_large', `A body has at most ${maxBodyBytes} bytes.`)
+      },
+    }),
+  )
+
+  app.get('/livez', context => context.json({ status: 'live' }))
+  app.get('/readyz', context =>
+    isReady() ? context.json({ status: 'ready' }) : context.json({ status: 'not ready' }, 503),
+  )
+  app.route('/', createOrderRoutes({ ...deps, gate }))
+  app.route('/', createKeyRoutes({ keys, clock, gate }))
+
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
+  app.doc31('/openapi.json', {
+    openapi: '3.1.0',
+    info: {
+      title: 'smartguide-assign',
+      version: '0.1.0',
+      description: 'Gives every order its shop guide at WeChat Pay before the payer pays.',
+    },
+  })
+  app.notFound(() => {
+    throw new AppError('not_found', 'See /openapi.json for what there is.')
+  })
+  app.onError((thrown, context) => {
+    const { requestId } = context.var
+    const answer = answerProblem(thrown, context, cause => report(cause, requestId))
+    answer.headers.set('X-Request-Id', requestId)
+    return answer
+  })
+  return app
+}

@@ -1,0 +1,137 @@
+import type { KeyObject } from 'node:crypto'
+import { join } from 'node:path'
+import { StartError } from './errors.ts'
+import { parseBaseUrl } from './wechatpay/base-url.ts'
+import { parsePrivateKey, parsePublicKey, readPublicFile, readSecretFile } from './wechatpay/keys.ts'
+
+/** What a merchant (or service provider) is to WeChat Pay, keys read and parsed. */
+export type MerchantAccount = {
+  mode: 'direct' | 'partner'
+  mchid: string
+  serialNo: string
+  privateKey: KeyObject
+  publicKeyId: string
+  publicKey: KeyObject
+  baseUrls: readonly string[]
+}
+
+export type Config = {
+  host: string
+  port: number
+  dataDir: string
+  logLevel: LogLevel
+  adminKeyFile: string
+  waitMs: number
+  windowMs: number
+  /** Null: nothing of WECHATPAY_* is set, so this is the demo. */
+  account: MerchantAccount | null
+}
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+type LogLevel = (typeof logLevels)[number]
+
+const requiredSettings = [
+  'WECHATPAY_MCHID',
+  'WECHATPAY_SERIAL_NO',
+  'WECHATPAY_PRIVATE_KEY_FILE',
+  'WECHATPAY_PUBLIC_KEY_ID',
+  'WECHATPAY_PUBLIC_KEY_FILE',
+] as const
+const optionalSettings = ['WECHATPAY_MODE', 'WECHATPAY_BASE_URLS', 'WECHATPAY_APIV3_KEY_FILE']
+const realHosts = 'https://api.mch.weixin.qq.com,https://api2.mch.weixin.qq.com'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads the environment, and the key files that it names; nothing else of the service does.
+ *
+ * @throws StartError with one sentence on the first mistake
+ */
+export function loadConfig(env: Environment): Config {
+  const account = loadAccount(env)
+  const dataDir = env['DATA_DIR'] || (account ? 'data' : join('data', 'demo'))
+  return {
+    host: env['HOST'] || '127.0.0.1',
+    port: wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
+    dataDir,
+    logLevel: oneOf(env, 'LOG_LEVEL', logLevels, account ? 'info' : 'warn'),
+    adminKeyFile: env['ADMIN_KEY_FILE'] || join(dataDir, 'admin.key'),
+    waitMs: wholeNumber(env, 'ASSIGN_WAIT_MS', { fallback: 800, min: 0, max: 30_000 }),
+    windowMs:
+      wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
+    account,
+  }
+}
+
+function loadAccount(env: Environment): MerchantAccount | null {
+  const set = Object.keys(env).filter(name => name.startsWith('WECHATPAY_') && env[name] !== '')
+  if (set.length === 0) return null
+  const unknown = set.find(
+    name => !requiredSettings.some(known => known === name) && !optionalSettings.includes(name),
+  )
+  if (unknown) throw new StartError(`${unknown} is not a setting of this service.`)
+  const missing = requiredSettings.filter(name => !set.includes(name))
+  if (missing.length > 0) {
+    throw new StartError(
+      `${missing.join(', ')} must be set too, because ${set[0]} is; the demo starts only with no WECHATPAY_* setting at all.`,
+    )
+  }
+  checkApiv3Key(env)
+  return {
+    mode: oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
+    mchid: matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
+    serialNo: matching(env, 'WECHATPAY_SERIAL_NO', /^[0-9A-F]{8,64}$/i, 'a hexadecimal number').toUpperCase(),
+    privateKey: fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path => parsePrivateKey(readSecretFile(path))),
+    publicKeyId: matching(env, 'WECHATPAY_PUBLIC_KEY_ID', /^PUB_KEY_ID_\w{1,64}$/, 'PUB_KEY_ID_ and digits'),
+    publicKey: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path => parsePublicKey(readPublicFile(path))),
+    baseUrls: baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
+  }
+}
+
+// Only platform certificates need it, and the service runs in 公钥 mode: a wrong file is said now all the same.
+function checkApiv3Key(env: Environment): void {
+  const name = 'WECHATPAY_APIV3_KEY_FILE'
+  if (!env[name]) return
+  const key = fromFile(env, name, readSecretFile).trim()
+  if (Buffer.byteLength(key) !== 32) throw new StartError(`${name} must hold a key of 32 bytes.`)
+}
+
+function fromFile<T>(env: Environment, name: string, read: (path: string) => T): T {
+  try {
+    return read(env[name] ?? '')
+  } catch (cause) {
+    throw new StartError(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`)
+  }
+}
+
+function baseUrls(list: string): string[] {
+  try {
+    return list.split(',').map(url => parseBaseUrl(url.trim()))
+  } catch (cause) {
+    throw new StartError(`WECHATPAY_BASE_URLS: ${cause instanceof Error ? cause.message : String(cause)}`)
+  }
+}
+
+function matching(env: Environment, name: string, pattern: RegExp, what: string): string {
+  const value = env[name] ?? ''
+  if (pattern.test(value)) return value
+  throw new StartError(`${name} must be ${what}.`)
+}
+
+function oneOf<T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: T): T {
+  const value = env[name] || fallback
+  const known = allowed.find(candidate => candidate === value)
+  if (known !== undefined) return known
+  throw new StartError(`${name} must be one of ${allowed.join(', ')}, and is ${value}.`)
+}
+
+function wholeNumber(
+  env: Environment,
+  name: string,
+  { fallback, min, max }: { fallback: number; min: number; max: number },
+): number {
+  const text = env[name] || String(fallback)
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+  if (value >= min && value <= max) return value
+  throw new StartError(`${name} must be a whole number from ${min} to ${max}, and is ${text}.`)
+}

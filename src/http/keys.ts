@@ -1,0 +1,128 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import { type Key, type Keys, type Scope, scopes } from '../access/keys.ts'
+import type { Clock } from '../clock.ts'
+import { AppError } from '../errors.ts'
+import { bearer, createRouter, type Env, instantSchema, isoOf, storeIdSchema } from './edge.ts'
+import { problems, refusal } from './problem.ts'
+
+const newKeySchema = z
+  .strictObject({
+    scope: z.enum(scopes),
+    stores: z
+      .array(storeIdSchema)
+      .min(1)
+      .max(1000)
+      .optional()
+      .openapi({ description: 'The stores that the key is for; absent: every store.' }),
+    expires_at: instantSchema.optional(),
+    name: z.string().min(1).max(64).optional(),
+  })
+  .openapi('NewKey')
+
+const keySchema = z
+  .object({
+    id: z.string(),
+    scope: z.enum(scopes),
+    stores: z.array(z.int()).nullable(),
+    name: z.string().nullable(),
+    created_at: z.string(),
+    expires_at: z.string().nullable(),
+  })
+  .openapi('Key')
+
+const createdSchema = keySchema
+  .extend({ key: z.string().openapi({ description: 'Shown this once.' }) })
+  .openapi('CreatedKey')
+
+export function createKeyRoutes({
+  keys,
+  clock,
+  gate,
+}: {
+  keys: Keys
+  clock: Clock
+  gate(...allowed: readonly Scope[]): MiddlewareHandler<Env>
+}) {
+  return createRouter()
+    .openapi(
+      createRoute({
+        method: 'post',
+        path: '/keys',
+        summary: 'Make an API key',
+        security: bearer,
+        middleware: gate('admin'),
+        request: {
+          body: { required: true, content: { 'application/json': { schema: newKeySchema } } },
+        },
+        responses: {
+          201: {
+            description: 'The key, told this once',
+            content: { 'application/json': { schema: createdSchema } },
+          },
+          ...problems('invalid_request', 'unauthorized', 'forbidden'),
+        },
+      }),
+      context => {
+        const { scope, stores, expires_at, name } = context.req.valid('json')
+        const nowMs = clock.nowMs()
+        const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
+        if (expiresAtMs !== null && expiresAtMs <= nowMs) {
+          throw refusal([{ path: ['expires_at'], message: 'is over already' }])
+        }
+        const made = keys.create(
+          { scope, stores: stores ?? null, name: name ?? null, expiresAtMs },
+          nowMs,
+        )
+        context.header('Cache-Control', 'no-store')
+        return context.json({ ...viewKey(made), key: made.key }, 201)
+      },
+    )
+    .openapi(
+      createRoute({
+        method: 'get',
+        path: '/keys',
+        summary: 'The API keys, without their secrets',
+        security: bearer,
+        middleware: gate('admin'),
+        responses: {
+          200: {
+            description: 'Oldest first',
+            content: { 'application/json': { schema: z.object({ keys: z.array(keySchema) }) } },
+          },
+          ...problems('unauthorized', 'forbidden'),
+        },
+      }),
+      context => context.json({ keys: keys.list().map(viewKey) }, 200),
+    )
+    .openapi(
+      createRoute({
+        method: 'delete',
+        path: '/keys/{id}',
+        summary: 'Revoke an API key, at once',
+        security: bearer,
+        middleware: gate('admin'),
+        request: { params: z.object({ id: z.string().max(64) }) },
+        responses: {
+          204: { description: 'Revoked' },
+          ...problems('unauthorized', 'forbidden', 'key_not_found'),
+        },
+      }),
+      context => {
+        const { id } = context.req.valid('param')
+        if (!keys.remove(id)) throw new AppError('key_not_found', `Key ${id} is not known here.`)
+        return context.body(null, 204)
+      },
+    )
+}
+
+function viewKey({ id, scope, stores, name, createdAtMs, expiresAtMs }: Key) {
+  return {
+    id,
+    scope,
+    stores: stores === null ? null : [...stores],
+    name,
+    created_at: isoOf(createdAtMs),
+    expires_at: expiresAtMs === null ? null : isoOf(expiresAtMs),
+  }
+}

@@ -1,0 +1,249 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import type { Context, MiddlewareHandler } from 'hono'
+import type { Scope } from '../access/keys.ts'
+import { mayEnter } from '../access/keys.ts'
+import type { Assignments } from '../assignment/assignments.ts'
+import { AppError } from '../errors.ts'
+import type { Order, OrderKey } from '../ledger/ledger.ts'
+import { guideIdSchema } from '../rules/names.ts'
+import { bearer, createRouter, type Env, enterStore, instantSchema, storeIdSchema } from './edge.ts'
+import { assignmentSchema, orderSchema, viewAssignment, viewOrder } from './order-view.ts'
+import { readPrefer } from './prefer.ts'
+import { problems, refusal } from './problem.ts'
+
+const outTradeNoSchema = z
+  .string()
+  .regex(/^[0-9A-Za-z_\-|*!@]{1,32}$/, 'must be 1 to 32 of 0-9 A-Z a-z _ - | * ! @')
+
+const params = z.object({
+  out_trade_no: outTradeNoSchema.openapi({ param: { in: 'path' }, example: 'A20261123-0001' }),
+})
+
+const mchidSchema = z.string().regex(/^\d{1,32}$/, 'must be digits')
+
+// Printable and well-formed: such text comes back from the store as it went in.
+const opaque = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine(text => text.isWellFormed() && !/\p{Cc}/u.test(text), 'must be printable text')
+
+const postedSchema = z
+  .strictObject({
+    store_id: storeIdSchema,
+    sub_mchid: mchidSchema
+      .optional()
+      .openapi({ description: 'Partner mode: required; direct mode: refused.' }),
+    member_id: opaque(128).optional(),
+    member_level: opaque(32).optional(),
+    channel: z.enum(['payment_code', 'jsapi', 'mini_program', 'app', 'h5', 'native']).optional(),
+    amount: z
+      .int()
+      .min(0)
+      .max(10_000_000_000)
+      .optional()
+      .openapi({ description: 'Fen.', example: 12900 }),
+    guide_id: guideIdSchema
+      .optional()
+      .openapi({ description: 'The guide whom the cashier names.' }),
+    cart_id: opaque(64).optional(),
+    created_at: instantSchema.optional(),
+    test: z.boolean().default(false),
+  })
+  .openapi('NewOrder')
+
+const merchantQuery = z.object({
+  sub_mchid: mchidSchema.optional().openapi({ param: { in: 'query' } }),
+})
+
+const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
+const jsonBody = <T extends z.ZodType>(schema: T) => ({ required: true, content: json(schema) })
+
+/** The till's side: assign, read, paid, closed. */
+export function createOrderRoutes({
+  assignments,
+  merchant,
+  waitMs,
+  gate,
+}: {
+  assignments: Assignments
+  merchant: { mode: 'direct' | 'partner'; mchid: string }
+  /** How long an answer waits for WeChat Pay when the caller does not say. */
+  waitMs: number
+  gate(...allowed: readonly Scope[]): MiddlewareHandler<Env>
+}) {
+  function keyOf(outTradeNo: string, subMchid: string | undefined): OrderKey {
+    if (merchant.mode === 'direct' && subMchid !== undefined) {
+      throw refusal([
+        { path: ['sub_mchid'], message: 'is for partner mode; this service runs in direct mode' },
+      ])
+    }
+    if (merchant.mode === 'direct') return { merchant: merchant.mchid, outTradeNo }
+    if (subMchid === undefined) {
+      throw refusal([{ path: ['sub_mchid'], message: 'is required in partner mode' }])
+    }
+    return { merchant: subMchid, outTradeNo }
+  }
+
+  /** A key for other stores is told what it would be told of an order that does not exist. */
+  async function findOwn(context: Context<Env>, key: OrderKey): Promise<Order> {
+    const order = await assignments.find(key)
+    if (mayEnter(context.var.key, order.storeId)) return order
+    throw new AppError('order_not_found', `Order ${key.outTradeNo} is not known here.`)
+  }
+
+  return createRouter()
+    .openapi(
+      createRoute({
+        method: 'post',
+        path: '/orders/{out_trade_no}/assign',
+        summary: 'Give a new order its guide, at WeChat Pay too',
+        description:
+          'Send it when the order is created, before the payer can pay. Sending the same order again is safe. `Prefer: wait=SECONDS` or `Prefer: respond-async` says how long the answer may wait for WeChat Pay.',
+        security: bearer,
+        middleware: gate('assign'),
+        request: {
+          params,
+          body: jsonBody(postedSchema),
+          headers: z.object({ prefer: z.string().optional() }),
+        },
+        responses: {
+          200: {
+            description: 'Settled: assigned, unassigned, skipped, rejected or expired',
+            content: json(assignmentSchema),
+          },
+          202: { description: 'Recorded and on its way', content: json(assignmentSchema) },
+          ...problems('invalid_request', 'unauthorized', 'forbidden', 'store_not_found'),
+          ...problems(
+            'body_too_large',
+            'unsupported_media_type',
+            'order_mismatch',
+            'overloaded',
+            'storage_full',
+          ),
+        },
+      }),
+      async context => {
+        const { out_trade_no } = context.req.valid('param')
+        const posted = context.req.valid('json')
+        enterStore(context, posted.store_id)
+        const prefer = readPrefer(context.req.header('prefer'), waitMs)
+        const { order, isReplay } = await assignments.assign(
+          {
+            ...keyOf(out_trade_no, posted.sub_mchid),
+            storeId: posted.store_id,
+            memberId: posted.member_id ?? null,
+            memberLevel: posted.member_level ?? null,
+            channel: posted.channel ?? null,
+            amountFen: posted.amount ?? null,
+            guideId: posted.guide_id ?? null,
+            cartId: posted.cart_id ?? null,
+            createdAtMs: posted.created_at === undefined ? null : Date.parse(posted.created_at),
+            test: posted.test,
+          },
+          prefer.waitMs,
+        )
+        if (prefer.applied) context.header('Preference-Applied', prefer.applied)
+        if (isReplay) context.header('Idempotency-Status', 'replayed')
+        if (order.status !== 'pending') return context.json(viewAssignment(order), 200)
+        context.header(
+          'Location',
+          `/orders/${encodeURIComponent(out_trade_no)}${querySubMchid(posted.sub_mchid)}`,
+        )
+        context.header('Retry-After', '1')
+        return context.json(viewAssignment(order), 202)
+      },
+    )
+    .openapi(
+      createRoute({
+        method: 'get',
+        path: '/orders/{out_trade_no}',
+        summary: 'An order with its attempts',
+        security: bearer,
+        middleware: gate('assign', 'manage', 'admin'),
+        request: { params, query: merchantQuery },
+        responses: {
+          200: { description: 'The order', content: json(orderSchema) },
+          ...problems('invalid_request', 'unauthorized', 'order_not_found'),
+        },
+      }),
+      async context => {
+        const key = keyOf(
+          context.req.valid('param').out_trade_no,
+          context.req.valid('query').sub_mchid,
+        )
+        return context.json(viewOrder(await findOwn(context, key)), 200)
+      },
+    )
+    .openapi(
+      createRoute({
+        method: 'post',
+        path: '/orders/{out_trade_no}/paid',
+        summary: 'The payer has paid: nothing is sent any more',
+        security: bearer,
+        middleware: gate('assign'),
+        request: {
+          params,
+          query: merchantQuery,
+          body: jsonBody(z.strictObject({ paid_at: instantSchema })),
+        },
+        responses: {
+          200: { description: 'The order', content: json(orderSchema) },
+          ...problems(
+            'invalid_request',
+            'unauthorized',
+            'forbidden',
+            'order_not_found',
+            'order_closed',
+          ),
+        },
+      }),
+      async context => {
+        const key = keyOf(
+          context.req.valid('param').out_trade_no,
+          context.req.valid('query').sub_mchid,
+        )
+        await findOwn(context, key)
+        const order = await assignments.paid(key, Date.parse(context.req.valid('json').paid_at))
+        return context.json(viewOrder(order), 200)
+      },
+    )
+    .openapi(
+      createRoute({
+        method: 'post',
+        path: '/orders/{out_trade_no}/closed',
+        summary: 'The order was closed unpaid: the turn is given back',
+        security: bearer,
+        middleware: gate('assign'),
+        request: {
+          params,
+          query: merchantQuery,
+          body: jsonBody(z.strictObject({ closed_at: instantSchema })),
+        },
+        responses: {
+          200: { description: 'The order', content: json(orderSchema) },
+          ...problems(
+            'invalid_request',
+            'unauthorized',
+            'forbidden',
+            'order_not_found',
+            'order_paid',
+          ),
+        },
+      }),
+      async context => {
+        const key = keyOf(
+          context.req.valid('param').out_trade_no,
+          context.req.valid('query').sub_mchid,
+        )
+        await findOwn(context, key)
+        const order = await assignments.closed(key, Date.parse(context.req.valid('json').closed_at))
+        return context.json(viewOrder(order), 200)
+      },
+    )
+}
+
+function querySubMchid(subMchid: string | undefined): string {
+  return subMchid === undefined ? '' : `?sub_mchid=${subMchid}`
+}

@@ -1,0 +1,79 @@
+import { z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { AppError, type ErrorCode, errorTable } from '../errors.ts'
+
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    errors: z.array(z.object({ pointer: z.string(), message: z.string() })).optional(),
+  })
+  .openapi('Problem')
+
+type Problem = z.infer<typeof problemSchema>
+
+const mediaType = 'application/problem+json'
+
+/** An OpenAPI answer for each code, so that a route says which faults it knows. */
+export function problems(...codes: ErrorCode[]) {
+  const byStatus = new Map<number, string[]>()
+  for (const code of codes) {
+    const { status } = errorTable[code]
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, named]) => [
+      status,
+      { description: named.join(', '), content: { [mediaType]: { schema: problemSchema } } },
+    ]),
+  )
+}
+
+/** Answers a thrown fault as RFC 9457 says; a defect of ours is told to `report` and to nobody else. */
+export function answerProblem(
+  thrown: unknown,
+  context: Context,
+  report: (cause: unknown) => void,
+): Response {
+  const fault = asAppError(thrown)
+  if (fault.code === 'internal') report(thrown)
+  const { status, title } = errorTable[fault.code]
+  const problem: Problem = {
+    type: 'about:blank',
+    title,
+    status,
+    detail: fault.message,
+    code: fault.code,
+    ...(fault.fields.length > 0 ? { errors: [...fault.fields] } : {}),
+  }
+  const headers: Record<string, string> = { 'content-type': mediaType }
+  if (fault.retryAfterSeconds !== null) headers['retry-after'] = String(fault.retryAfterSeconds)
+  if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
+  return context.body(JSON.stringify(problem), status, headers)
+}
+
+function asAppError(thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown
+  if (thrown instanceof HTTPException && thrown.status === 400) {
+    return new AppError('invalid_request', 'The body is not JSON.')
+  }
+  return new AppError('internal', 'This is a defect of the service; its log has the cause.')
+}
+
+type Issue = { path: readonly PropertyKey[]; message: string }
+
+/** Validation issues as a fault with JSON pointers; never with the values that were sent. */
+export function refusal(issues: readonly Issue[]): AppError {
+  const fields = issues.slice(0, 20).map(({ path, message }) => ({
+    pointer: path
+      .map(part => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`)
+      .join(''),
+    message: message.slice(0, 200),
+  }))
+  const where = fields.map(({ pointer }) => pointer || 'the body').join(', ')
+  return new AppError('invalid_request', `Not valid: ${where}.`, { fields })
+}

@@ -1,0 +1,43 @@
+import { loadConfig } from './config.ts'
+import { startDemo } from './demo/demo.ts'
+import { StartError } from './errors.ts'
+import { openLog } from './log.ts'
+import { startService } from './service.ts'
+
+async function main(): Promise<void> {
+  const config = loadConfig(process.env)
+  const log = openLog(config.logLevel)
+  const { account } = config
+  const running = account
+    ? await startService({ ...config, account }, log)
+    : await startDemo(config, log, text => process.stdout.write(text))
+  if (account) {
+    log.info({ url: running.url, mode: account.mode, hosts: account.baseUrls }, 'listening')
+    log.info(`The admin key is in ${config.adminKeyFile}`)
+  }
+  stopOnSignal(running.stop)
+}
+
+/** The first signal finishes what was accepted; the second ends the process at once. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false
+  const onSignal = () => {
+    if (stopping) process.exit(1)
+    stopping = true
+    stop().then(
+      () => process.exit(0),
+      cause => fail(cause),
+    )
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}
+
+function fail(cause: unknown): never {
+  const isOurs = cause instanceof StartError
+  const sentence = isOurs ? cause.message : cause instanceof Error ? cause.stack : String(cause)
+  process.stderr.write(`${sentence}\n`)
+  process.exit(isOurs ? cause.exitCode : 1)
+}
+
+main().catch(fail)

@@ -1,0 +1,141 @@
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { createAdaptorServer } from '@hono/node-server'
+import { installAdminKey } from './access/admin-key-file.ts'
+import { openKeys } from './access/keys.ts'
+import { createApp } from './app.ts'
+import { createAssignments } from './assignment/assignments.ts'
+import { systemClock } from './clock.ts'
+import type { Config, MerchantAccount } from './config.ts'
+import { openDatabase, takeDataDir } from './db/open.ts'
+import { StartError } from './errors.ts'
+import { openLedger } from './ledger/ledger.ts'
+import type { Log } from './log.ts'
+import { openMirror } from './mirror/mirror.ts'
+import { createClient, type Client } from './wechatpay/client.ts'
+
+export type Service = Awaited<ReturnType<typeof startService>>
+
+const stopLimitMs = 10_000
+const probeTimeoutMs = 1500
+
+/**
+ * Opens the rooms, wires them, takes up what was left unsettled, and listens.
+ *
+ * @throws StartError
+ */
+export async function startService(config: Config & { account: MerchantAccount }, log: Log) {
+  const { account, dataDir } = config
+  const clock = systemClock
+  const lock = takeDataDir(dataDir)
+  const db = openDatabase(join(dataDir, 'smartguide.db'))
+  const mirror = openMirror(db)
+  mirror.claim(account)
+  const keys = openKeys(db)
+  const madeAdminKey = installAdminKey(keys, config.adminKeyFile, clock.nowMs())
+  const client = createClient({
+    ...account,
+    verifiers: new Map([[account.publicKeyId, account.publicKey]]),
+    platformSerial: account.publicKeyId,
+    clock,
+  })
+  await checkAccount(client, account, log)
+
+  const assignments = createAssignments({
+    ledger: openLedger(db),
+    mirror,
+    client,
+    clock,
+    mode: account.mode,
+    windowMs: config.windowMs,
+    noted: (order, attempt, outcome) => {
+      if (outcome.kind === 'accepted') return
+      log.warn({ out_trade_no: order.outTradeNo, store_id: order.storeId, attempt, outcome }, 'attempt')
+    },
+    failed: cause => log.error({ err: cause }, 'background work failed'),
+  })
+  let ready = false
+  const app = createApp({
+    assignments,
+    keys,
+    clock,
+    merchant: account,
+    waitMs: config.waitMs,
+    isReady: () => ready,
+    report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
+  })
+  await assignments.resume()
+  const { server, url } = await listen(app.fetch, config)
+  ready = true
+
+  return {
+    url,
+    mirror,
+    keys,
+    madeAdminKey,
+    /** Finishes what was accepted, within a limit, and closes everything. */
+    async stop(): Promise<void> {
+      ready = false
+      await closeServer(server)
+      await Promise.race([assignments.drain(), after(stopLimitMs)])
+      await Promise.race([client.close(), after(1000)])
+      db.$client.close()
+      lock.release()
+    },
+  }
+}
+
+/** One harmless signed call: a key that does not fit its serial number would fail every order. */
+async function checkAccount(client: Client, account: MerchantAccount, log: Log): Promise<void> {
+  const outcome = await client.probe({ host: 0, timeoutMs: probeTimeoutMs })
+  if (outcome.kind === 'rejected' && outcome.status === 401) {
+    throw new StartError(
+      `WECHATPAY_PRIVATE_KEY_FILE, WECHATPAY_SERIAL_NO ${account.serialNo} and WECHATPAY_MCHID ${account.mchid} do not belong together: WeChat Pay answered 401 ${outcome.code} (${outcome.message}).`,
+    )
+  }
+  if (outcome.kind !== 'accepted') log.warn({ outcome }, 'WeChat Pay could not be asked whether the keys fit')
+}
+
+type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
+
+async function listen(fetch: Fetch, { host, port }: Config): Promise<{ server: Server; url: string }> {
+  const server = createAdaptorServer({
+    fetch,
+    serverOptions: {
+      headersTimeout: 5_000,
+      requestTimeout: 10_000,
+      connectionsCheckingInterval: 1_000,
+      keepAliveTimeout: 65_000,
+      maxHeaderSize: 8 * 1024,
+    },
+  }) as Server
+  await new Promise<void>((done, fail) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => fail(sayListenFault(cause, host, port)))
+    server.listen(port, host, done)
+  })
+  const address = server.address() as AddressInfo
+  const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return { server, url: `http://${name}:${address.port}` }
+}
+
+function sayListenFault(cause: NodeJS.ErrnoException, host: string, port: number): StartError {
+  if (cause.code === 'EADDRINUSE') {
+    return new StartError(`Port ${port} on ${host} is taken: stop what uses it, or set PORT.`, 69)
+  }
+  if (cause.code === 'EACCES') {
+    return new StartError(`Port ${port} may not be opened by this user: set PORT above 1023.`, 77)
+  }
+  return new StartError(`The service cannot listen on ${host}:${port}: ${cause.message}.`, 69)
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>(done => server.close(() => done()))
+  server.closeIdleConnections()
+  await Promise.race([closed, after(stopLimitMs)])
+  server.closeAllConnections()
+}
+
+function after(ms: number): Promise<void> {
+  return new Promise(done => setTimeout(done, ms).unref())
+}
