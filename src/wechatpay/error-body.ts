@@ -1,0 +1,73 @@
+import { z } from 'zod'
+import { cleanText } from './answer.ts'
+
+/** What a refusal says of itself; empty strings for what it leaves out. */
+export type ErrorBody = { code: string; message: string; field: string }
+
+const text = z.string().optional().catch(undefined)
+
+const schema = z.object({
+  code: text,
+  message: text,
+  return_code: text,
+  return_msg: text,
+  detail: z.unknown().optional(),
+})
+
+const detailSchema = z.object({ field: z.string() })
+const signInformationSchema = z.object({
+  method: z.string(),
+  url: z.string(),
+  sign_message_length: z.union([z.number(), z.string()]),
+  truncated_sign_message: z.string(),
+})
+
+const nothingSaid: ErrorBody = { code: '', message: '', field: '' }
+
+/**
+ * Reads `{code, message, detail?}` or `{return_code, return_msg}`.
+ *
+ * An empty body is a refusal that says nothing; null stands for a body that is not WeChat Pay's
+ * (a proxy's page, for example), from which nothing may be concluded.
+ */
+export function readErrorBody(body: Buffer): ErrorBody | null {
+  if (body.length === 0) return nothingSaid
+  const parsed = schema.safeParse(parseJson(body))
+  if (!parsed.success) return null
+  const code = parsed.data.code ?? parsed.data.return_code
+  if (code === undefined) return null
+  const message = parsed.data.message ?? parsed.data.return_msg ?? ''
+  const { detail } = parsed.data
+  const field = detailSchema.safeParse(detail)
+  return {
+    code: cleanText(code, 64),
+    message: cleanText(`${message}${signHint(detail)}`, 512),
+    field: field.success ? cleanText(field.data.field, 128) : '',
+  }
+}
+
+// What they think we signed is the one thing that makes a SIGN_ERROR findable. It comes as
+// `detail.sign_information` or, at some gateways, one level deeper.
+function signHint(detail: unknown): string {
+  const found = findSignInformation(detail) ?? findSignInformation(inner(detail, 'detail'))
+  if (found === null) return ''
+  const read = JSON.stringify(found.truncated_sign_message)
+  return ` (they read ${found.method} ${found.url}, ${found.sign_message_length} bytes to sign: ${read})`
+}
+
+function findSignInformation(value: unknown): z.infer<typeof signInformationSchema> | null {
+  const parsed = signInformationSchema.safeParse(inner(value, 'sign_information'))
+  return parsed.success ? parsed.data : null
+}
+
+function inner(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}

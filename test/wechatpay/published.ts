@@ -1,0 +1,114 @@
+// Vectors that others published. Each was checked against node:crypto alone before it came here.
+
+// pay.weixin.qq.com/doc/v3/merchant/4012365336 (签名生成): the page's own example key, not anyone's.
+export const documentationKey = `-----BEGIN PRIVATE KEY-----
+MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQCm2mb6q8gMKH/3
+CNTbpJAIrbqiBiQGEOtjGcBrDYltsGynWgNscqT7WvfzU14FQbYcQUC5T4Wvva7m
+i3fIp3OgX8VqMDNA0qebnr38Pe6kqiLyZgFpJPXlSKDyPyqhRbVTbXssvSMQeVKc
+dXeVxoNNeoOlNFHgF/P0io6AmAVnz+hN8SiZKuOsth5/zUTLGvtkgxBcQooQrtXh
+RcpLT798OyIb9xeJ2HO3xRtMv2+perEzb4gMibI74UBz+2QEbnkubPE+2jU2rRZu
+dnNEz/BPOt3Qj/w2V6/G0VumGDh6+UeMU0jv4aupHztWITC4Akn0l7lBCNy3lgl8
+VFaJnkIxAgMBAAECggEAYGL8aESB7NwciDWW2UdoWUsa7GxFtSdjAz2mFXGdeTsY
+mVh7b9OOkRGM+Qio4LqEHDBp1mMk5E/cUJwy1zw8pGGO5nfvs7u9TT3XnHaefIs4
+YvUgTYAneIuLRkXNN5rQU+CD7mVYczTSz0Vgjqo9wa1LjUz7G0xbBmJgTdMEFGJs
+eJjy6AbJo0CGIwp6HJbTm4CmOUgXnnDAIbEGTIRImkZFH/rzneIeR7oZ77FVwxr1
+CZB2gfRCov/yRPbw8vnryYkmvQ7D/ze3j5097vRg/MoDGBSdoOwcmo75vyofr0AS
+zytMjmHYyifqkf5slPropSiJeGf4p/7gtKyF6dE/XQKBgQDVAlJ+4U5ZVGOuDc3+
+sAhz8CTzgFNlq9vKuSoFK6hOz2L+cwj+E7NXGkOe2DsHHZNy2Xqxk7caKhPEp1z9
+hhpMpyLVMoFt6CKemyoRBWDCQwLLwem9SZF/IAyovBkLiH36P42Jm26gUkNMKC/5
+Zhtqxf6RZgRQzbVudJi47vIRCwKBgQDIh0+v27Oo+DM3fhObH4I1NrXpWOEGH7OQ
+G1dEsMuFYF4hjGhg0kBEP3w9vVdl2+mRllZKTsx9oqjb8OibPLLIH8xsdbAB0WLf
+JvjLu4wl/ILUzN1RI03dWnnv2EnEeQn6c3hizvrJ9wR5U4ue9RPVnQooJ0hZF1PU
+uCL5fWK3MwKBgElReU/PAYbh80WP3t3Rfbdaa32dKBeQ5iCLR5lsA4zM+YgX1HqQ
+EWTj126vgvHaDkyz6vWAoL/Sx+cirHFfXWIRDX5Q2hgYlQH+6qXdMgbrxeSYpHnQ
+/tHBGFpkFELSAnrGsVMyOwvYBO4LzyeLK9i+ufcWJFoj1FVmsMLHDG8tAoGARdbi
+iQQCoYG4DMarO2aQ6cmhN6EN1h0qY7EyBqlwaIZ0okiNfdMcMOjPc41DKCWcRmlO
+qlihXcxN9TQFPzO3rH1urAOdBjUPs1qWYhZyrDQyuLyVBBJApyxAtajloDjrob+f
+mQIvVDHk7ACN6xG+E7K6+9salnTKbJapD618uQMCgYBNy6XUvzLkP/A1U/UZdtcx
+l8GwU/dturLxz4CyGbqDw4ubaYY2e13lnqHUqQgPtiSyH51nq3tdo8G0YAJdfkSv
+KvnfslW91fyEBUKnkdW1o3/1UFU/wprZ7ixVL/F42A4xDu7OFE8EnweJOZ0jWceE
+OdhCkaIGBCfRnlECRK8UyQ==
+-----END PRIVATE KEY-----
+`
+
+export const documentationRequest = {
+  method: 'POST',
+  path: '/v3/pay/transactions/jsapi',
+  timestamp: '1554208460',
+  nonce: '593BEC0C930BF1AFEB40B4A08C8FB242',
+  body: '{"appid":"wxd678efh567hg6787","mchid":"1900007291","description":"Image形象店-深圳腾大-QQ公仔","out_trade_no":"1217752501201407033233368018","notify_url":"https://www.weixin.qq.com/wxpay/pay.php","amount":{"total":100,"currency":"CNY"},"payer":{"openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}}',
+}
+
+export const documentationSignature =
+  'jnks4dlrPw3ZX+ozVvSK39oa0t7OMBsg83BHAwd8BRdUFiVaQNTLTvci+wURgP1OQBbKYhFGvt7iqYpDSTQkp7Uq1sltaQKyncCyrA1g88m5bsKERQfPyT0ahSwKTYJ1CAn9QiJuSJRq1QsQs07eehbU/k9BCS51jTyc1Jpsi2H77HF9f/BnjXAOP3/sPObg6V5Ee4EzwLox684hhuMuIwHo7D8KFk3LIHOKDcNI4It1aCXydFWNpNK+SG86VUDe5kwoDpw4Ulqfu9z8OFDGbDs9TCxEv8iqQzbpxOlEVoOe2kalSYM5kApQb3nZcxdUtoE0liJGW3RGUNE0t4v01A=='
+
+// An answer in 公钥 mode as WeChat Pay signed it on 2024-08-05, from an open test suite.
+export const publishedAnswer = {
+  publicKey: `-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAwXNI6sdlknHBnK8Fu2U6
+Cwor9qY747jP8KAfeBMeveEt1TqaHkLfaSD07trZLhGpfs8/AHqjhgSMO1O10YQW
+OrrJ4hjIWPKqxbgrYMkBQc+mwdiWp4W3ByCqxBRagCveCXRWCmuJYovl9H/bsDI0
+iGbpVtEOghJtfciisYSgxcLufUDTRkvwxjIBK1pCRjk33jJ5YTBWTHMRtMAOcFLN
+F6hdEYdX8SPsgHHeLZ5Lv2T/686w1xtgCHef/sd4uSfWmyzsalQdHG/e4IyYmrhx
++O3VBoNDzE3nx23bFeV/RVNCG7cV6VhmYokJNHa/erIPkEmEFID6A5wQOXuxUkmJ
+WwIDAQAB
+-----END PUBLIC KEY-----
+`,
+  timestamp: '1722850421',
+  nonce: 'd824f2e086d3c1df967785d13fcd22ef',
+  body: '{"code_url":"weixin://wxpay/bizpayurl?pr=JyC91EIz1"}',
+  signature:
+    'mfI1CPqvBrgcXfgXMFjdNIhBf27ACE2YyeWsWV9ZI7T7RU0vHvbQpu9Z32ogzc+k8ZC5n3kz7h70eWKjgqNdKQF0eRp8mVKlmfzMLBVHbssB9jEZEDXThOX1XFqX7s7ymia1hoHQxQagPGzkdWxtlZPZ4ZPvr1RiqkgAu6Is8MZgXXrRoBKqjmSdrP1N7uxzJ/cjfSiis9FiLjuADoqmQ1P7p2N876YPAol7Rn0+GswwAwxldbdLrmVSjfytfSBJFqTMHn4itojgxSWWN1byuckQt8hSTEv/Lg97QoeGniYP17T80pJeQyL3b+295FPHSO2AtvCgyIbKMZ0BALilAA==',
+}
+
+// Self-signed for 127.0.0.1, made for these tests, trusted by nobody.
+export const aCertificate = `-----BEGIN CERTIFICATE-----
+MIIDGjCCAgKgAwIBAgIUSgYRDZMyRvGu18DjQbPoFv12sYowDQYJKoZIhvcNAQEL
+BQAwFDESMBAGA1UEAwwJMTI3LjAuMC4xMB4XDTI2MTEyMzEyNTM1M1oXDTM2MTEy
+MDEyNTM1M1owFDESMBAGA1UEAwwJMTI3LjAuMC4xMIIBIjANBgkqhkiG9w0BAQEF
+AAOCAQ8AMIIBCgKCAQEAxgktx6DgLHA6wwao8nknwfwinAu4GRTfM9UPIA7keY4Z
+T9q38eULC7ryut2bUdHIb/0dPTAl3J7H8QWQlzZG8AyQ/8gqGEpzDc4c0uIXF6D7
+4/BqyIrUkg8WtHl6VylaF1t5r89tc3QqU5wHTJVdt4CzkmJpl3tuj1IBGDKuKNVw
+fgzmoMSaAzuGHGrWzbLz42R3LqfVEKbNBH+HhiwDSBqr4Ena1CVnuv+jhOOUzSCP
+o080zwbFUSB5bQ98rsBBrXepCuxAARu42WG8KpC+P5dZ8rv3fxlW7vssseYDepYW
+idOtfhNQWe+/S00Y1lfTQ/ilR9ICkotnlhYCAD6YdQIDAQABo2QwYjAdBgNVHQ4E
+FgQUNvjTGFmODKm3QrqmexZ+xSmOS1IwHwYDVR0jBBgwFoAUNvjTGFmODKm3Qrqm
+exZ+xSmOS1IwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMA0GCSqG
+SIb3DQEBCwUAA4IBAQAZd+iToM4GGaXOKG6TNU6ZUdjhpSK40wEZlYCo3kBAT9t4
+vz1iPsE0HM8OUZA58hHFdWuvep0J+j3AoG3M/50WXjDUV0HdYX40Bisv8Xfl2Hxl
+Gu/bMV3d1nLQzS6uywYBb5lgao5w8HVAMXQC/QFcQeK92HofvnEU25jXCqdA8pLE
+MRa9w+RLPpXAPScTT+WOvv+NNeIH8knhLKeQn+Zel8qvCPcxLNq8KIlCkvMjVUL7
++VM0RZOIm8mXRjEhDtGDHLcoCFgOn12qUb9EMlIm8ha/6s5hM1dPwo3u3jEPRif5
+kEkGjWa257Ul/2JZorUZdhI4tUKpvQUNX8qXqiA6
+-----END CERTIFICATE-----
+`
+
+export const certificateKey = `-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDGCS3HoOAscDrD
+BqjyeSfB/CKcC7gZFN8z1Q8gDuR5jhlP2rfx5QsLuvK63ZtR0chv/R09MCXcnsfx
+BZCXNkbwDJD/yCoYSnMNzhzS4hcXoPvj8GrIitSSDxa0eXpXKVoXW3mvz21zdCpT
+nAdMlV23gLOSYmmXe26PUgEYMq4o1XB+DOagxJoDO4YcatbNsvPjZHcup9UQps0E
+f4eGLANIGqvgSdrUJWe6/6OE45TNII+jTzTPBsVRIHltD3yuwEGtd6kK7EABG7jZ
+YbwqkL4/l1nyu/d/GVbu+yyx5gN6lhaJ061+E1BZ779LTRjWV9ND+KVH0gKSi2eW
+FgIAPph1AgMBAAECggEAD6ZMCtmIvZpE2oKdOUQfwzGknoZCjyDaHqN4pYTnwz9a
+ergDD0eVXuDwK5o1mvqkB02OUPaMF2oozMAu0/RDGNc1YjE0OmUvwGiIWJXrUz+y
+iCnIln56G+y7U5nB9D9dUjk1XZJbyOLmMWNEJGYtWMH/7tJ+G61yaDsHwRzILIvF
+2LGsVT2H+9UPN4dMuRq1heZW7GeFqvvESoJe7gdI27CvgJZ+cZFuvuysunRapfxU
+nT6Eu1CQcwFOra+xA3t635W5JkI4Ol6Hmc2m2esSNx5irI4QaVpDDMc+WTud6ncD
+3ul6DvRPGZVwf30lqvqVvXQeoi04DGg5TLYvubBwBQKBgQDiQtdb5Swji8LNlxgi
+2V3oOXJVXK6t07eUr+vNsBMcCuWKYcH5g+gxC0pMODSVx8z4S6NKA1QwYCBK9RuQ
+pchBPEQlD2mZl6W9EooIEpy4qp4quf+w/FhhKqCdSZXC8ik3jRy7eZHqhjlOkgWP
+2/WxV5Zh15UaWZz6Ozws1rgGBwKBgQDgEJ+3kggEHcDWWQIFJgmuwQlfhaF1zq7l
+xJpgmD/Pg4UmLTfNJIx8BQEijQmyI8bVTL2p84YbKoy6TrWnkLrKEMhQbW3df2uB
+eC+059x8gIdn69WvLwjpKQdpeIdCwNQp+gc4x9YRwE8tG0ScZeHGkvigWlj48saz
+Grc1tLauowKBgQCwCs+jKWE5WvG7onbeDn/ZQnEp543lo5fvsRzoEboclIHaNIuH
+BtGu7xjkyspnS2i4O6mV2Zc0eGZHzAOhfMudrjVbHG3OWkZTIMyS0WBs8htUJRnD
+a+Ob3l3PY0SJxH67QSj82O7mKX8HGegH8V1tmTdhcyoIsXbI3zPHs1zFGwKBgHM8
+2YgmGO1VCBq1yG4xdAVmzpVMOxBF7nnJtcQ8SYVGlTJfSzW8uGwIft7wPq5Z7CdD
+wsAnuS87oQko9hBqRUcrfnqu7TRgFkCOOasHHMUDraBrEIl63VBdg6xhCt/wIK4+
+I3y2eojCqXX/cjglxgrFCA4gqWXQJxVyhgufF92VAoGAYfWKULjkYnnP2XrezajJ
+irTdnAYElX7betABi/yZYwDxf5Ipj3LNNINsflDZGWuRr0I/GeL2LdsVubgKXdpD
+ECcgKW9W1joyl8raLA3S/tgD4UnW/wHiFqvTB/QbJylUz/WuF0Lvkf7v/awxCRWb
+kZGcuErDcOn9qrP+1qD4aCM=
+-----END PRIVATE KEY-----
+`

@@ -1,0 +1,68 @@
+import { createPrivateKey, verify } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { nextNonce } from '../../src/wechatpay/nonce.ts'
+import { createSigner, signRsa, stringToSign } from '../../src/wechatpay/sign.ts'
+import { documentationKey, documentationRequest, documentationSignature } from './published.ts'
+import { mchid, merchant, serialNo } from './upstream.ts'
+
+describe('the request signature', () => {
+  it('is, for the published documentation example, the published signature', async () => {
+    const { method, path, timestamp, nonce, body } = documentationRequest
+    const text = stringToSign(method, path, timestamp, nonce, body)
+    const signature = await signRsa(createPrivateKey(documentationKey), text)
+    expect(signature).toBe(documentationSignature)
+  })
+
+  it('covers five lines, each ended by a newline, an empty body included', () => {
+    const text = stringToSign('GET', '/v3/certificates?a=1', '1554208460', 'NONCE', '')
+    expect(text).toBe('GET\n/v3/certificates?a=1\n1554208460\nNONCE\n\n')
+  })
+
+  it('covers the bytes of a Chinese body in UTF-8', async () => {
+    const text = stringToSign('POST', '/v3/a', '1', 'N', '{"name":"导购"}')
+    const signature = Buffer.from(await signRsa(merchant.privateKey, text), 'base64')
+    const bytes = Buffer.from('POST\n/v3/a\n1\nN\n{"name":"导购"}\n', 'utf8')
+    expect(verify('sha256', bytes, merchant.publicKey, signature)).toBe(true)
+  })
+})
+
+describe('the Authorization header', () => {
+  let nowMs = 1_554_208_460_999
+  const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs }
+  const authorize = createSigner({ mchid, serialNo, privateKey: merchant.privateKey, clock })
+
+  it('names merchant, certificate, nonce and second, and its signature holds for them', async () => {
+    const parts = readAuthorization(await authorize('POST', '/v3/x', '{"a":1}'))
+    expect(parts).toMatchObject({ mchid, serial_no: serialNo, timestamp: '1554208460' })
+    const text = `POST\n/v3/x\n${parts['timestamp']}\n${parts['nonce_str']}\n{"a":1}\n`
+    const signature = Buffer.from(parts['signature'] ?? '', 'base64')
+    expect(verify('sha256', Buffer.from(text), merchant.publicKey, signature)).toBe(true)
+  })
+
+  it('is made afresh at every attempt: other nonce, other second', async () => {
+    const first = readAuthorization(await authorize('POST', '/v3/x', ''))
+    nowMs += 1_000
+    const second = readAuthorization(await authorize('POST', '/v3/x', ''))
+    expect(second['nonce_str']).not.toBe(first['nonce_str'])
+    expect(second['timestamp']).toBe('1554208461')
+    expect(second['signature']).not.toBe(first['signature'])
+  })
+
+  it('never repeats a nonce, and keeps it to 32 characters, across many batches', () => {
+    const nonces = Array.from({ length: 2_000 }, nextNonce)
+    expect(new Set(nonces).size).toBe(2_000)
+    expect(nonces.every(nonce => /^[0-9a-f]{32}$/.test(nonce))).toBe(true)
+  })
+})
+
+function readAuthorization(value: string): Record<string, string> {
+  const scheme = 'WECHATPAY2-SHA256-RSA2048 '
+  expect(value.startsWith(scheme)).toBe(true)
+  const pairs = value.slice(scheme.length).split(',')
+  return Object.fromEntries(
+    pairs.map(pair => {
+      const [, name = '', content = ''] = /^(\w+)="([^"]*)"$/.exec(pair) ?? []
+      return [name, content]
+    }),
+  )
+}
