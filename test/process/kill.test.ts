@@ -1,0 +1,163 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { eventually, scratchDir } from '../support/rig.ts'
+import { type Env, prepareData, settingsFor, startProcess } from '../support/service-process.ts'
+
+let dir: string
+let simulator: Simulator
+let env: Env
+let key: string
+
+beforeEach(async () => {
+  dir = scratchDir()
+  simulator = await startSimulator({ stateDir: join(dir, 'sim') })
+  env = settingsFor(simulator, join(dir, 'data'))
+  const merchant = env['WECHATPAY_MCHID'] ?? ''
+  key = prepareData(join(dir, 'data'), mirror => {
+    mirror.putStore({ storeId: 1001, merchant, name: 'store', timezone: 'Asia/Shanghai' })
+    for (const id of ['G1', 'G2', 'G3', 'G4'])
+      mirror.putGuide({ id, storeId: 1001, state: 'registered' })
+  })
+})
+afterEach(async () => {
+  await simulator.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+type Order = { status: string; guide_id: string }
+
+async function call(url: string, method: string, path: string, body?: object, headers = {}) {
+  const answer = await fetch(`${url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  })
+  const order: Order = JSON.parse(await answer.text())
+  return { status: answer.status, order }
+}
+
+async function control(method: string, path: string, body?: object) {
+  const answer = await fetch(`${simulator.url}/_sim${path}`, {
+    method,
+    ...(body
+      ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+      : {}),
+  })
+  return JSON.parse((await answer.text()) || 'null')
+}
+
+/** Every guide that each order was ever sent with, by validly signed requests. */
+async function guidesSent(): Promise<Map<string, Set<string>>> {
+  const sent = new Map<string, Set<string>>()
+  for (const { method, path, body, signature_valid } of (await control('GET', '/log')).entries) {
+    const guideId = /guides\/([^/]+)\/assign$/.exec(path)?.[1]
+    if (method !== 'POST' || guideId === undefined || !signature_valid) continue
+    const { out_trade_no } = JSON.parse(body)
+    sent.set(out_trade_no, (sent.get(out_trade_no) ?? new Set()).add(guideId))
+  }
+  return sent
+}
+
+it('killed between commit and answer: after the restart the same guide is sent within a second, and the order settles', async () => {
+  const first = await startProcess(env)
+  await control('PUT', '/faults', { script: [{ on: 'assign', do: 'hang' }] })
+  const lost = call(
+    first.url,
+    'POST',
+    '/orders/K1/assign',
+    { store_id: 1001 },
+    { prefer: 'wait=5' },
+  )
+  lost.catch(() => {})
+  await eventually(async () => (await guidesSent()).has('K1'))
+  await first.end('SIGKILL')
+  await expect(lost).rejects.toThrow()
+
+  const second = await startProcess(env)
+  const startedMs = performance.now()
+  await eventually(
+    async () => (await call(second.url, 'GET', '/orders/K1')).order.status === 'assigned',
+  )
+  expect(performance.now() - startedMs).toBeLessThan(1000)
+  const { order } = await call(second.url, 'GET', '/orders/K1')
+  expect((await guidesSent()).get('K1')).toEqual(new Set([order.guide_id]))
+  const again = await call(second.url, 'POST', '/orders/K1/assign', { store_id: 1001 })
+  expect(again.order).toMatchObject({ status: 'assigned', guide_id: order.guide_id })
+  expect(await second.end('SIGTERM')).toBe(0)
+})
+
+it('killed again and again under load: nothing that was answered is lost, and no order is sent with two guides', async () => {
+  const told = new Map<string, string>()
+  let next = 0
+  for (let round = 0; round < 5; round++) {
+    const running = await startProcess(env)
+    let dead = false
+    const till = async () => {
+      while (!dead) {
+        const no = `L${next++}`
+        try {
+          const { status, order } = await call(running.url, 'POST', `/orders/${no}/assign`, {
+            store_id: 1001,
+          })
+          expect([200, 202]).toContain(status)
+          told.set(no, order.guide_id)
+        } catch {
+          return
+        }
+      }
+    }
+    const tills = Array.from({ length: 16 }, till)
+    await new Promise(done => setTimeout(done, 300 + round * 37))
+    await running.end('SIGKILL')
+    dead = true
+    await Promise.all(tills)
+  }
+
+  expect(told.size).toBeGreaterThan(200)
+  const last = await startProcess(env)
+  for (const [no, guideId] of told) {
+    expect((await call(last.url, 'GET', `/orders/${no}`)).order.guide_id, no).toBe(guideId)
+  }
+  const pending = (): Promise<boolean> =>
+    Promise.all([...told.keys()].map(no => call(last.url, 'GET', `/orders/${no}`))).then(answers =>
+      answers.every(({ order }) => order.status === 'assigned'),
+    )
+  await eventually(pending, 10_000)
+  for (const [no, guides] of await guidesSent()) expect(guides.size, no).toBe(1)
+  expect(await last.end('SIGTERM')).toBe(0)
+}, 60_000)
+
+it('stopped by SIGTERM under load answers every order that it took, and exits with 0', async () => {
+  const running = await startProcess(env)
+  await control('PUT', '/faults', { latency_ms: { p50: 50, p99: 200 } })
+  let stopping = false
+  const unanswered: string[] = []
+  const till = async (place: number) => {
+    for (let index = 0; index < 200; index++) {
+      const no = `T${place}-${index}`
+      try {
+        const { status } = await call(running.url, 'POST', `/orders/${no}/assign`, {
+          store_id: 1001,
+        })
+        expect([200, 202, 503]).toContain(status)
+      } catch (cause) {
+        // A connection that was never made is no order taken; one that broke off is.
+        const code =
+          cause instanceof Error &&
+          cause.cause instanceof Error &&
+          'code' in cause.cause &&
+          cause.cause.code
+        if (!stopping || code !== 'ECONNREFUSED') unanswered.push(`${no}: ${code}`)
+        return
+      }
+    }
+  }
+  const tills = Array.from({ length: 16 }, (_, place) => till(place))
+  await new Promise(done => setTimeout(done, 400))
+  stopping = true
+  expect(await running.end('SIGTERM')).toBe(0)
+  await Promise.all(tills)
+  expect(unanswered).toEqual([])
+})

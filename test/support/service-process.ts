@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type NewKey, openKeys } from '../../src/access/keys.ts'
+import { openDatabase } from '../../src/db/open.ts'
+import { type Mirror, openMirror } from '../../src/mirror/mirror.ts'
+import type { Simulator } from '../../src/simulator/simulator.ts'
+import { accountOf } from './account.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+export type Env = Record<string, string>
+
+/** The settings of a direct merchant whose WeChat Pay is the simulator, as a deployment would make them. */
+export function settingsFor(
+  { stateDir, url }: Pick<Simulator, 'stateDir' | 'url'>,
+  dataDir: string,
+): Env {
+  const account = accountOf(stateDir)
+  return {
+    PORT: '0',
+    DATA_DIR: dataDir,
+    WECHATPAY_MCHID: account.mchid,
+    WECHATPAY_SERIAL_NO: account.serialNo,
+    WECHATPAY_PRIVATE_KEY_FILE: join(stateDir, 'merchant.key'),
+    WECHATPAY_PUBLIC_KEY_ID: account.publicKeyId,
+    WECHATPAY_PUBLIC_KEY_FILE: join(stateDir, 'platform.pub'),
+    WECHATPAY_BASE_URLS: url,
+  }
+}
+
+/** Fills the data directory of a service that is not running; answers with a key for the till. */
+export function prepareData(dataDir: string, fill: (mirror: Mirror) => void): string {
+  const db = openDatabase(join(dataDir, 'smartguide.db'))
+  fill(openMirror(db))
+  const till: NewKey = { scope: 'assign', stores: null, name: 'till', expiresAtMs: null }
+  const { key } = openKeys(db).create(till, Date.now())
+  db.$client.close()
+  return key
+}
+
+/** Runs `node src/main.ts` with nothing of this process's environment but the PATH. */
+export function spawnService(env: Env): { child: ChildProcess; output(): string } {
+  const child = spawn(process.execPath, ['src/main.ts'], {
+    cwd: root,
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let text = ''
+  child.stdout.on('data', chunk => {
+    text += chunk
+  })
+  child.stderr.on('data', chunk => {
+    text += chunk
+  })
+  return { child, output: () => text }
+}
+
+/** Starts a service and waits until it says where it listens. */
+export async function startProcess(env: Env) {
+  const { child, output } = spawnService(env)
+  const url = await new Promise<string>((done, fail) => {
+    const look = () => {
+      const found = /"url":"(http:[^"]+)"/.exec(output()) ?? /service +(http:\S+)/.exec(output())
+      if (found?.[1]) done(found[1])
+    }
+    child.stdout?.on('data', look)
+    child.once('exit', code => fail(new Error(`ended with ${code}: ${output()}`)))
+  })
+  return {
+    url,
+    child,
+    output,
+    async end(signal: NodeJS.Signals): Promise<number | null> {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+      const gone = once(child, 'exit')
+      child.kill(signal)
+      await gone
+      return child.exitCode
+    },
+  }
+}
+
+/** Runs a service that is expected not to start. */
+export async function failToStart(env: Env): Promise<{ code: number | null; output: string }> {
+  const { child, output } = spawnService(env)
+  const limit = setTimeout(() => child.kill('SIGKILL'), 15_000)
+  const [code] = await once(child, 'exit')
+  clearTimeout(limit)
+  return { code, output: output() }
+}
+
+export function writeSecret(path: string, text: string, mode = 0o600): string {
+  writeFileSync(path, text)
+  chmodSync(path, mode)
+  return path
+}
