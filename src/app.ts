@@ -64,7 +64,10 @@ export function createApp(deps: {
   app.route('/', createOrderRoutes({ ...deps, gate }))
   app.route('/', createKeyRoutes({ keys, clock, gate }))
 
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+  })
   app.doc31('/openapi.json', {
     openapi: '3.1.0',
     info: {
@@ -73,8 +76,16 @@ export function createApp(deps: {
       description: 'Gives every order its shop guide at WeChat Pay before the payer pays.',
     },
   })
-  app.notFound(() => {
-    throw new AppError('not_found', 'See /openapi.json for what there is.')
+  const methodsOf = readRoutes(app.routes)
+  app.notFound(context => {
+    const allowed = methodsOf(context.req.path)
+    const fault =
+      allowed.length === 0
+        ? new AppError('not_found', 'See /openapi.json for what there is.')
+        : new AppError('method_not_allowed', `Here there is ${allowed.join(' and ')}.`)
+    const answer = answerProblem(fault, context, () => {})
+    if (allowed.length > 0) answer.headers.set('Allow', allowed.join(', '))
+    return answer
   })
   app.onError((thrown, context) => {
     const { requestId } = context.var
@@ -83,4 +94,24 @@ export function createApp(deps: {
     return answer
   })
   return app
+}
+
+/** The methods that a path has, from the routes themselves. */
+function readRoutes(
+  routes: readonly { method: string; path: string }[],
+): (path: string) => string[] {
+  const patterns = new Map<string, { pattern: RegExp; methods: Set<string> }>()
+  for (const { method, path } of routes) {
+    if (method === 'ALL') continue
+    const known = patterns.get(path)
+    if (known) known.methods.add(method)
+    else {
+      const pattern = new RegExp(`^${path.replace(/:\w+/g, '[^/]+')}$`)
+      patterns.set(path, { pattern, methods: new Set([method]) })
+    }
+  }
+  return path => {
+    const found = [...patterns.values()].find(({ pattern }) => pattern.test(path))
+    return [...(found?.methods ?? [])].sort()
+  }
 }

@@ -9,6 +9,7 @@ import { scratchDir } from '../support/rig.ts'
 import {
   type Env,
   failToStart,
+  prepareData,
   settingsFor,
   startProcess,
   writeSecret,
@@ -179,10 +180,22 @@ it('makes the admin key file for the owner alone, and says where it is and not w
 
 it('never falls back to the simulator: with an unreachable WeChat Pay it starts, and the order stays pending', async () => {
   const DATA_DIR = join(dir, 'unreachable')
-  const env = { ...settings, DATA_DIR, WECHATPAY_BASE_URLS: 'http://127.0.0.1:9' }
-  const running = await startProcess(env)
+  const merchant = settings['WECHATPAY_MCHID'] ?? ''
+  const key = prepareData(DATA_DIR, mirror => {
+    mirror.putStore({ storeId: 1, merchant, name: 'store', timezone: 'Asia/Shanghai' })
+    mirror.putGuide({ id: 'G1', storeId: 1, state: 'registered' })
+  })
+  const WECHATPAY_BASE_URLS = 'http://127.0.0.1:9'
+  const running = await startProcess({ ...settings, DATA_DIR, WECHATPAY_BASE_URLS })
   expect(running.output()).toContain('could not be asked')
   expect((await fetch(`${running.url}/readyz`)).status).toBe(200)
+  const answer = await fetch(`${running.url}/orders/U1/assign`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: '{"store_id":1}',
+  })
+  expect(answer.status).toBe(202)
+  expect(await answer.json()).toMatchObject({ status: 'pending', guide_id: 'G1' })
   expect(await running.end('SIGTERM')).toBe(0)
 })
 
