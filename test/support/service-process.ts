@@ -41,6 +41,12 @@ export function prepareData(dataDir: string, fill: (mirror: Mirror) => void): st
   return key
 }
 
+// A test that fails half-way must not leave its services behind.
+const children = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
 /** Runs `node src/main.ts` with nothing of this process's environment but the PATH. */
 export function spawnService(env: Env): { child: ChildProcess; output(): string } {
   const child = spawn(process.execPath, ['src/main.ts'], {
@@ -48,6 +54,8 @@ export function spawnService(env: Env): { child: ChildProcess; output(): string 
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  children.add(child)
+  child.once('exit', () => children.delete(child))
   let text = ''
   child.stdout.on('data', chunk => {
     text += chunk

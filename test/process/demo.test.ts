@@ -1,0 +1,104 @@
+import { execFile } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { eventually, scratchDir } from '../support/rig.ts'
+import { spawnService, startProcess } from '../support/service-process.ts'
+
+const run = promisify(execFile)
+
+let dir: string
+beforeAll(() => {
+  dir = scratchDir()
+})
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+/** The shell command that the greeting prints, to the letter. */
+function printedCurl(output: string): string {
+  const lines = output.split('\n')
+  const from = lines.findIndex(line => line.startsWith('curl '))
+  const to = lines.findIndex((line, index) => index >= from && !line.endsWith('\\'))
+  return lines.slice(from, to + 1).join('\n')
+}
+
+it('starts with nothing set, and within 5 s its printed curl line answers assigned and its printed link shows that guide', async () => {
+  const startMs = performance.now()
+  const demo = await startProcess({ DATA_DIR: dir, PORT: '0' })
+  await eventually(async () => demo.output().includes('Ctrl-C'))
+  const { stdout } = await run('bash', ['-c', printedCurl(demo.output())])
+  expect(performance.now() - startMs).toBeLessThan(5000)
+  const order = JSON.parse(stdout)
+  expect(order).toMatchObject({ status: 'assigned', reason: 'FAIR_TURN' })
+
+  const [link = ''] = /http:\S+\/_sim\/bills\/\S+/.exec(demo.output()) ?? []
+  const page = await (await fetch(link)).text()
+  const { guides } = JSON.parse(await (await fetch(new URL('/_sim/guides', link))).text())
+  const { name } = guides.find((guide: { guide_id: string }) => guide.guide_id === order.guide_id)
+  expect(page).toContain(name)
+  expect(page).toContain('服务顾问')
+
+  const entries = JSON.parse(await (await fetch(new URL('/_sim/log', link))).text()).entries
+  const assigns = entries.filter((entry: { path: string }) => entry.path.endsWith('/assign'))
+  expect(assigns).toMatchObject([{ signature_valid: true, answer: { status: 204 } }])
+  expect(assigns[0].path).toContain(order.guide_id)
+  expect(await demo.end('SIGINT')).toBe(0)
+})
+
+it('starts again on the same data with the same guides, and its new keys replace the old', async () => {
+  const first = await startProcess({ DATA_DIR: dir, PORT: '0' })
+  await eventually(async () => first.output().includes('Ctrl-C'))
+  await first.end('SIGTERM')
+  const second = await startProcess({ DATA_DIR: dir, PORT: '0' })
+  await eventually(async () => second.output().includes('Ctrl-C'))
+  const { stdout } = await run('bash', ['-c', printedCurl(second.output())])
+  expect(JSON.parse(stdout)).toMatchObject({ status: 'assigned' })
+  const oldKey = /assign +(spa_\S+)/.exec(first.output())?.[1]
+  const stale = await fetch(`${second.url}/orders/X`, {
+    headers: { authorization: `Bearer ${oldKey}` },
+  })
+  expect(stale.status).toBe(401)
+  const simulatorUrl = /WeChat Pay +(http:\S+)/.exec(second.output())?.[1] ?? ''
+  const { guides } = JSON.parse(await (await fetch(`${simulatorUrl}/_sim/guides`)).text())
+  expect(guides).toHaveLength(8)
+  await second.end('SIGTERM')
+})
+
+it('leaves no simulator behind when it is killed', async () => {
+  const demo = await startProcess({ DATA_DIR: dir, PORT: '0' })
+  await eventually(async () => demo.output().includes('Ctrl-C'))
+  const simulatorUrl = /WeChat Pay +(http:\S+)/.exec(demo.output())?.[1] ?? ''
+  await demo.end('SIGKILL')
+  await eventually(() =>
+    fetch(`${simulatorUrl}/_sim/guides`).then(
+      () => false,
+      () => true,
+    ),
+  )
+})
+
+it('says in one sentence that its port is taken, and leaves no simulator behind', async () => {
+  const first = await startProcess({ DATA_DIR: dir, PORT: '0' })
+  const { child, output } = spawnService({
+    DATA_DIR: `${dir}/other`,
+    PORT: new URL(first.url).port,
+  })
+  const code = await new Promise(done => child.once('exit', done))
+  expect(code).toBe(69)
+  expect(output()).toMatch(/^Port \d+ on 127\.0\.0\.1 is taken: .*\n$/)
+  await first.end('SIGTERM')
+})
+
+it('npm run demo shows orders of every kind and shares the turns', async () => {
+  const { stdout } = await run(process.execPath, ['src/demo/main.ts'])
+  for (const word of ['OWNER', 'HINT', 'FAIR_TURN', 'NO_STEP_MATCHED', 'unassigned', 'rejected']) {
+    expect(stdout).toContain(word)
+  }
+  for (const fault of ['fails once (500)', 'forged answer', 'signature probe', 'answer is lost']) {
+    const line = stdout.split('\n').find(text => text.includes(fault))
+    expect(line, fault).toMatch(/assigned .* 2 .*card of/)
+  }
+  const shares = [...stdout.matchAll(/share +([\d.]+) +got +(\d+)/g)]
+  expect(shares).toHaveLength(8)
+  for (const [, share, got] of shares)
+    expect(Math.abs(Number(share) - Number(got))).toBeLessThanOrEqual(1.5)
+})
