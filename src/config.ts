@@ -2,7 +2,12 @@ import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { StartError } from './errors.ts'
 import { parseBaseUrl } from './wechatpay/base-url.ts'
-import { parsePrivateKey, parsePublicKey, readPublicFile, readSecretFile } from './wechatpay/keys.ts'
+import {
+  parsePrivateKey,
+  parsePublicKey,
+  readPublicFile,
+  readSecretFile,
+} from './wechatpay/keys.ts'
 
 /** What a merchant (or service provider) is to WeChat Pay, keys read and parsed. */
 export type MerchantAccount = {
@@ -80,10 +85,24 @@ function loadAccount(env: Environment): MerchantAccount | null {
   return {
     mode: oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
     mchid: matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
-    serialNo: matching(env, 'WECHATPAY_SERIAL_NO', /^[0-9A-F]{8,64}$/i, 'a hexadecimal number').toUpperCase(),
-    privateKey: fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path => parsePrivateKey(readSecretFile(path))),
-    publicKeyId: matching(env, 'WECHATPAY_PUBLIC_KEY_ID', /^PUB_KEY_ID_\w{1,64}$/, 'PUB_KEY_ID_ and digits'),
-    publicKey: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path => parsePublicKey(readPublicFile(path))),
+    serialNo: matching(
+      env,
+      'WECHATPAY_SERIAL_NO',
+      /^[0-9A-F]{8,64}$/i,
+      'a hexadecimal number',
+    ).toUpperCase(),
+    privateKey: fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path =>
+      parsePrivateKey(readSecretFile(path)),
+    ),
+    publicKeyId: matching(
+      env,
+      'WECHATPAY_PUBLIC_KEY_ID',
+      /^PUB_KEY_ID_\w{1,64}$/,
+      'PUB_KEY_ID_ and digits',
+    ),
+    publicKey: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path =>
+      parsePublicKey(readPublicFile(path)),
+    ),
     baseUrls: baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
   }
 }
@@ -108,7 +127,9 @@ function baseUrls(list: string): string[] {
   try {
     return list.split(',').map(url => parseBaseUrl(url.trim()))
   } catch (cause) {
-    throw new StartError(`WECHATPAY_BASE_URLS: ${cause instanceof Error ? cause.message : String(cause)}`)
+    throw new StartError(
+      `WECHATPAY_BASE_URLS: ${cause instanceof Error ? cause.message : String(cause)}`,
+    )
   }
 }
 
@@ -118,7 +139,12 @@ function matching(env: Environment, name: string, pattern: RegExp, what: string)
   throw new StartError(`${name} must be ${what}.`)
 }
 
-function oneOf<T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: T): T {
+function oneOf<T extends string>(
+  env: Environment,
+  name: string,
+  allowed: readonly T[],
+  fallback: T,
+): T {
   const value = env[name] || fallback
   const known = allowed.find(candidate => candidate === value)
   if (known !== undefined) return known

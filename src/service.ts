@@ -13,7 +13,7 @@ import { StartError } from './errors.ts'
 import { openLedger } from './ledger/ledger.ts'
 import type { Log } from './log.ts'
 import { openMirror } from './mirror/mirror.ts'
-import { createClient, type Client } from './wechatpay/client.ts'
+import { type Client, createClient } from './wechatpay/client.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
 
@@ -51,7 +51,10 @@ export async function startService(config: Config & { account: MerchantAccount }
     windowMs: config.windowMs,
     noted: (order, attempt, outcome) => {
       if (outcome.kind === 'accepted') return
-      log.warn({ out_trade_no: order.outTradeNo, store_id: order.storeId, attempt, outcome }, 'attempt')
+      log.warn(
+        { out_trade_no: order.outTradeNo, store_id: order.storeId, attempt, outcome },
+        'attempt',
+      )
     },
     failed: cause => log.error({ err: cause }, 'background work failed'),
   })
@@ -94,12 +97,16 @@ async function checkAccount(client: Client, account: MerchantAccount, log: Log):
       `WECHATPAY_PRIVATE_KEY_FILE, WECHATPAY_SERIAL_NO ${account.serialNo} and WECHATPAY_MCHID ${account.mchid} do not belong together: WeChat Pay answered 401 ${outcome.code} (${outcome.message}).`,
     )
   }
-  if (outcome.kind !== 'accepted') log.warn({ outcome }, 'WeChat Pay could not be asked whether the keys fit')
+  if (outcome.kind !== 'accepted')
+    log.warn({ outcome }, 'WeChat Pay could not be asked whether the keys fit')
 }
 
 type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
 
-async function listen(fetch: Fetch, { host, port }: Config): Promise<{ server: Server; url: string }> {
+async function listen(
+  fetch: Fetch,
+  { host, port }: Config,
+): Promise<{ server: Server; url: string }> {
   const server = createAdaptorServer({
     fetch,
     serverOptions: {

@@ -4,7 +4,12 @@ import type { Config, MerchantAccount } from '../config.ts'
 import { StartError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { type Service, startService } from '../service.ts'
-import { parsePrivateKey, parsePublicKey, readPublicFile, readSecretFile } from '../wechatpay/keys.ts'
+import {
+  parsePrivateKey,
+  parsePublicKey,
+  readPublicFile,
+  readSecretFile,
+} from '../wechatpay/keys.ts'
 import { greeting } from './greeting.ts'
 import { type SeededGuide, seed } from './seed.ts'
 import { createSimulatorControl, type SimulatorControl } from './simulator-control.ts'
@@ -35,7 +40,15 @@ export async function startDemo(
     const atMs = Date.now()
     const guides = await seed(service.mirror, simulator, account.mchid, atMs)
     const keys = mintKeys(service, atMs)
-    print(greeting({ url: service.url, simulatorUrl: process.url, keys, dataDir: config.dataDir, atMs }))
+    print(
+      greeting({
+        url: service.url,
+        simulatorUrl: process.url,
+        keys,
+        dataDir: config.dataDir,
+        atMs,
+      }),
+    )
     return {
       url: service.url,
       keys,

@@ -18,7 +18,8 @@ export function greeting({
   const order = `DEMO-${atMs.toString(36).toUpperCase()}`
   const [first, second] = demoStores
   const stores = [first, second].map(
-    store => `${store?.storeId} ${store?.name} (${store?.guides.map(({ name }) => name).join(' ')})`,
+    store =>
+      `${store?.storeId} ${store?.name} (${store?.guides.map(({ name }) => name).join(' ')})`,
   )
   return `
 smartguide-assign, demo: the service and a simulated WeChat Pay. No real payment is touched.

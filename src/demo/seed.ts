@@ -28,7 +28,12 @@ export async function seed(
       weight: guides[index]?.weight ?? 1,
       rotates: true,
     }))
-    mirror.putDocument(storeId, 'staff', { timezone, day_starts_at: '04:00', guides: staff }, written)
+    mirror.putDocument(
+      storeId,
+      'staff',
+      { timezone, day_starts_at: '04:00', guides: staff },
+      written,
+    )
     mirror.putDocument(storeId, 'roster', roster(registered.map(({ guideId }) => guideId)), written)
     mirror.putDocument(storeId, 'plan', demoPlan, written)
   }
@@ -46,7 +51,9 @@ export async function seedClosedStore(
 ): Promise<void> {
   const { storeId, name } = closedStore
   await simulator.putStore(storeId, name)
-  const [guide] = await registerGuides(simulator, storeId, [{ name: '梁夏', mobile: '13900001009' }])
+  const [guide] = await registerGuides(simulator, storeId, [
+    { name: '梁夏', mobile: '13900001009' },
+  ])
   mirror.putStore({ storeId, merchant, name, timezone })
   if (guide) mirror.putGuide({ id: guide.guideId, storeId, state: 'registered' })
   mirror.putDocument(storeId, 'roster', { weekly: [] }, { author: 'demo', atMs })

@@ -3,7 +3,9 @@ export function createSimulatorControl(url: string) {
   async function call<T>(method: string, path: string, body?: object): Promise<T> {
     const answer = await fetch(`${url}${path}`, {
       method,
-      ...(body ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}),
+      ...(body
+        ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+        : {}),
     })
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`)
     const read: T = JSON.parse(await answer.text())
@@ -15,7 +17,10 @@ export function createSimulatorControl(url: string) {
     putCard: (title: string) => call('PUT', '/_sim/card', { title }),
     putFaults: (faults: object) => call('PUT', '/_sim/faults', faults),
     guides: () =>
-      call<{ guides: { guide_id: string; store_id: number; name: string }[] }>('GET', '/_sim/guides'),
+      call<{ guides: { guide_id: string; store_id: number; name: string }[] }>(
+        'GET',
+        '/_sim/guides',
+      ),
     approveGuide: (guide: { store_id: number; name: string; mobile: string; work_id: string }) =>
       call<{ guide_id: string }>('POST', '/_sim/guides', guide),
     pay: (outTradeNo: string) =>

@@ -13,11 +13,16 @@ const columns = { no: 10, store: 18, scene: 30, status: 12, guide: 8, reason: 18
 export async function runStream(demo: Demo, print: (text: string) => void): Promise<void> {
   const { service, simulator, merchant } = demo
   await seedClosedStore(service.mirror, simulator, merchant, Date.now())
-  const names = new Map((await simulator.guides()).guides.map(({ guide_id, name }) => [guide_id, name]))
+  const names = new Map(
+    (await simulator.guides()).guides.map(({ guide_id, name }) => [guide_id, name]),
+  )
   const stores = new Map([...demoStores, closedStore].map(({ storeId, name }) => [storeId, name]))
-  const nameOf = (guideId: string | null) => (guideId === null ? '—' : (names.get(guideId) ?? guideId))
+  const nameOf = (guideId: string | null) =>
+    guideId === null ? '—' : (names.get(guideId) ?? guideId)
 
-  print(`\nEach order is posted to ${demo.url}, decided, recorded, sent to the simulated WeChat Pay, then paid.\n\n`)
+  print(
+    `\nEach order is posted to ${demo.url}, decided, recorded, sent to the simulated WeChat Pay, then paid.\n\n`,
+  )
   print(line('ORDER', 'STORE', 'WHAT', 'STATUS', 'GUIDE', 'REASON', 'TRIES', "PAYER'S BILL"))
   const scenes = scenesOf(demo)
   for (const [index, { title, order, fault }] of scenes.entries()) {
@@ -75,7 +80,11 @@ async function shareOut(demo: Demo, print: (text: string) => void): Promise<void
 function scenesOf({ guides }: Demo): Scene[] {
   const first = demoStores[0]?.storeId ?? 0
   const second = demoStores[1]?.storeId ?? 0
-  const at = (store_id: number, more: Partial<Posted> = {}): Posted => ({ store_id, amount: 12900, ...more })
+  const at = (store_id: number, more: Partial<Posted> = {}): Posted => ({
+    store_id,
+    amount: 12900,
+    ...more,
+  })
   const named = guides[2]?.guideId ?? ''
   return [
     { title: 'a customer with her own guide', order: at(first, { member_id: regular }) },
