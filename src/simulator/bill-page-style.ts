@@ -13,6 +13,7 @@ section{background:#fff;border-radius:12px;margin-bottom:12px;overflow:hidden}
 .badge{width:44px;height:44px;fill:#07c160}
 .waiting .badge{fill:#fa9d3b}
 .badge path{fill:none;stroke:#fff;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}
+.pay{display:inline-block;margin:16px 0 4px;padding:9px 40px;border-radius:8px;background:#07c160;color:#fff;text-decoration:none}
 dl{display:grid;grid-template-columns:76px 1fr;gap:10px 8px;margin:0 20px;padding:18px 0;border-top:1px solid #ececec;font-size:15px}
 dt{color:#8a8a8a}
 dd{overflow-wrap:anywhere}

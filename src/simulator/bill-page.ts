@@ -23,32 +23,39 @@ const reasons: Record<Exclude<Verdict, 'shown'>, string> = {
 }
 
 /** The bill as the payer has it on the phone. Asks for nothing from outside. */
-export function billPage(outTradeNo: string, bill: Bill | undefined, world: World) {
+export function billPage(
+  order: { outTradeNo: string; subMchid: string | null },
+  bill: Bill | undefined,
+  world: World,
+) {
   return html`<!doctype html>
 <html lang="zh-CN">
   <head>
     <meta charset="utf-8" />
     <meta name="viewport" content="width=device-width, initial-scale=1" />
-    <title>账单 ${outTradeNo}</title>
+    <title>账单 ${order.outTradeNo}</title>
     <style>${raw(stylesheet)}</style>
   </head>
   <body>
     <main>
       <header class="bar">${icons.back}<h1>账单详情</h1>${icons.more}</header>
-      ${bill ? paid(bill, world) : unpaid(outTradeNo)}
+      ${bill ? paid(bill, world) : unpaid(order)}
       <footer>模拟账单 · 非真实交易</footer>
     </main>
   </body>
 </html>`
 }
 
-function unpaid(outTradeNo: string) {
+function unpaid({ outTradeNo, subMchid }: { outTradeNo: string; subMchid: string | null }) {
+  const payNow =
+    subMchid === null ? '?pay=now' : `?pay=now&sub_mchid=${encodeURIComponent(subMchid)}`
   return html`<section class="bill">
       <div class="result waiting">${icons.clock}<strong>尚未支付</strong></div>
       <dl><dt>商户单号</dt><dd>${outTradeNo}</dd></dl>
     </section>
     <section class="none">
       <p>订单支付完成后，账单中才会出现服务人员入口。</p>
+      <p><a class="pay" href="${payNow}">立即支付</a></p>
       <p class="why" lang="en">Not paid yet: there is no bill for this order.</p>
     </section>`
 }

@@ -127,14 +127,20 @@ export function createControl(
       )
     }),
   )
+  // `?pay=now` is the payer's thumb: a link that a person can open, for people without the pay call.
   app.get('/bills/:out_trade_no', c => {
-    const outTradeNo = c.req.param('out_trade_no')
-    const bill = orders.bill(outTradeNo, c.req.query('sub_mchid') ?? null)
+    const outTradeNo = orderNo.safeParse(c.req.param('out_trade_no'))
+    if (!outTradeNo.success) return fault(c, 400, sentence(outTradeNo.error))
+    const order = { outTradeNo: outTradeNo.data, subMchid: c.req.query('sub_mchid') ?? null }
+    const bill =
+      c.req.query('pay') === 'now'
+        ? orders.pay({ ...order, channel: 'payment_code', paidAtMs: clock() })
+        : orders.bill(order.outTradeNo, order.subMchid)
     c.header(
       'Content-Security-Policy',
       "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
     )
-    return c.html(billPage(outTradeNo, bill, world), bill ? 200 : 404)
+    return c.html(billPage(order, bill, world), bill ? 200 : 404)
   })
 
   app.post('/rotate', c =>

@@ -183,6 +183,19 @@ describe('the bill page', () => {
     expect(json).toContain('No assign for order A1 was accepted')
   })
 
+  test('offers to pay, and its link pays as the pay call does, for the order of that merchant alone', async () => {
+    await merchant.assign(guideId, 'A1')
+    const [, link] = /href="([^"]*pay=now[^"]*)"/.exec(String((await page('A1')).json)) ?? []
+    expect(link).toBe('?pay=now')
+    expect((await page('A1?sub_mchid=1900000109')).json).toContain(
+      '?pay=now&amp;sub_mchid=1900000109',
+    )
+    const paid = await page(`A1${link}`)
+    expect([paid.status, String(paid.json).includes('支付成功')]).toEqual([200, true])
+    expect((await pay('A1')).card).toMatchObject({ guide_id: guideId })
+    expect((await page('A1?sub_mchid=1900000109')).status).toBe(404)
+  })
+
   test('escapes what others wrote', async () => {
     const wild = '<script>alert(1)</script>'
     const guide = await merchant.withGuide(2, wild)

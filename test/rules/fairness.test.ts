@@ -1,0 +1,499 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import {
+  type Candidate,
+  nextTurn,
+  shares,
+  turnChanges,
+  unitsPerOrder,
+} from '../../src/rules/fairness.ts'
+
+type Entry = { id: string; weight: number }
+type Rotation = { shares: typeof shares; nextTurn: typeof nextTurn }
+type Turn = { candidates: Candidate[]; chosen: number; changes: number[]; number: number }
+
+const carpool: Rotation = { shares, nextTurn }
+
+/** A book kept by hand: what the ledger does with the three functions, and the counts beside it. */
+function aBook(rotation: Rotation = carpool) {
+  const standings = new Map<string, { balance: number; lastServed: number }>()
+  const counts = new Map<string, number>()
+  const fair = new Map<string, number>()
+  let turns = 0
+
+  function standing(id: string) {
+    return standings.get(id) ?? { balance: 0, lastServed: 0 }
+  }
+
+  return {
+    serve(eligible: readonly Entry[]): Turn {
+      turns += 1
+      const candidates = eligible.map(({ id, weight }) => ({ id, weight, ...standing(id) }))
+      const split = rotation.shares(candidates)
+      const chosen = rotation.nextTurn(candidates, split)
+      const changes = turnChanges(split, chosen)
+      const total = eligible.reduce((sum, { weight }) => sum + weight, 0)
+      for (const [index, { id, weight, balance, lastServed }] of candidates.entries()) {
+        standings.set(id, {
+          balance: balance + at(changes, index),
+          lastServed: index === chosen ? turns : lastServed,
+        })
+        fair.set(id, (fair.get(id) ?? 0) + weight / total)
+        counts.set(id, (counts.get(id) ?? 0) + (index === chosen ? 1 : 0))
+      }
+      return { candidates, chosen, changes, number: turns }
+    },
+    refund({ candidates, chosen, number }: Turn): void {
+      const changes = turnChanges(rotation.shares(candidates), chosen)
+      for (const [index, { id, lastServed }] of candidates.entries()) {
+        const now = standing(id)
+        standings.set(id, {
+          balance: now.balance - at(changes, index),
+          lastServed: now.lastServed === number ? lastServed : now.lastServed,
+        })
+      }
+    },
+    standing,
+    count: (id: string) => counts.get(id) ?? 0,
+    drift: (id: string) => (counts.get(id) ?? 0) - (fair.get(id) ?? 0),
+    ids: () => [...counts.keys()],
+    balances: () => [...standings.values()].map(({ balance }) => balance),
+    snapshot: () => new Map([...standings].map(([id, now]) => [id, { ...now }])),
+  }
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const found = list[index]
+  if (found === undefined) throw new Error(`nothing at ${index}`)
+  return found
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
+
+function chosenId({ candidates, chosen }: Turn): string {
+  return at(candidates, chosen).id
+}
+
+/** A store of 2 to 9 guides, and for each order the ones who could serve it: any non-empty set, as an adversary likes. */
+function aMonth({ weights, maxOrders = 400 }: { weights: boolean; maxOrders?: number }) {
+  const weight = weights ? fc.integer({ min: 1, max: 100 }) : fc.constant(1)
+  return fc
+    .array(weight, { minLength: 2, maxLength: 9 })
+    .map(list => list.map((w, index) => ({ id: `G${index}`, weight: w })))
+    .chain(guides =>
+      fc.record({
+        guides: fc.constant(guides),
+        orders: fc.array(
+          fc
+            .integer({ min: 1, max: 2 ** guides.length - 1 })
+            .map(mask => guides.filter((_, index) => (mask >> index) & 1)),
+          { maxLength: maxOrders },
+        ),
+      }),
+    )
+}
+
+/** Each order asked of those who would be hurt most: the bound must hold against malice, not only against chance. */
+function servePairs(rotation: Rotation, guides: readonly Entry[], orders: number, greed: number) {
+  const book = aBook(rotation)
+  for (let turn = 0; turn < orders; turn++) {
+    const ranked = guides.toSorted(
+      (a, b) => book.standing(a.id).balance - book.standing(b.id).balance || (a.id < b.id ? -1 : 1),
+    )
+    const size = 2 + (turn % greed)
+    const from = turn % 2 === 0 ? 0 : Math.max(0, ranked.length - size)
+    book.serve(ranked.slice(from, from + size))
+  }
+  return book
+}
+
+function balancesSumToZero(rotation: Rotation) {
+  return fc.property(aMonth({ weights: true, maxOrders: 60 }), ({ orders }) => {
+    const book = aBook(rotation)
+    for (const eligible of orders) {
+      book.serve(eligible)
+      expect(sum(book.balances())).toBe(0)
+    }
+  })
+}
+
+function nobodyIsFarFromFair(rotation: Rotation, weights: boolean) {
+  return fc.property(aMonth({ weights }), ({ guides, orders }) => {
+    const book = aBook(rotation)
+    const bound = (guides.length - 1) / 2
+    for (const eligible of orders) {
+      book.serve(eligible)
+      expect(Math.max(...book.balances().map(Math.abs))).toBeLessThanOrEqual(bound * unitsPerOrder)
+      for (const { id } of eligible) expect(Math.abs(book.drift(id))).toBeLessThan(bound + 1e-3)
+    }
+  })
+}
+
+function inputOrderChangesNothing(rotation: Rotation) {
+  const standing = fc.record({
+    weight: fc.integer({ min: 1, max: 4 }),
+    balance: fc.constantFrom(0, 0, unitsPerOrder / 2, -unitsPerOrder / 2),
+    lastServed: fc.integer({ min: 0, max: 3 }),
+  })
+  return fc.property(
+    fc
+      .array(standing, { minLength: 2, maxLength: 9 })
+      .map(list => list.map((now, index) => ({ ...now, id: `G${index}` })))
+      .chain(list =>
+        fc.tuple(
+          fc.constant(list),
+          fc.shuffledSubarray(list, { minLength: list.length }),
+          fc.integer({ min: 1, max: 97 }),
+        ),
+      ),
+    ([list, shuffled, scale]) => {
+      const pick = (candidates: Candidate[]) => {
+        const split = rotation.shares(candidates)
+        const worth = new Map(candidates.map(({ id }, index) => [id, split[index]]))
+        return [
+          at(candidates, rotation.nextTurn(candidates, split)).id,
+          list.map(({ id }) => worth.get(id)),
+        ]
+      }
+      const first = pick(list)
+      expect(pick(shuffled)).toEqual(first)
+      expect(pick(list.map(one => ({ ...one, weight: one.weight * scale })))).toEqual(first)
+    },
+  )
+}
+
+describe('what an order is worth', () => {
+  it('is shared out to the last unit, in proportion to the weights, never more than a unit off', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 200 }),
+        weights => {
+          const split = shares(weights.map((weight, index) => ({ id: `G${index}`, weight })))
+          expect(sum(split)).toBe(unitsPerOrder)
+          const total = sum(weights)
+          for (const [index, weight] of weights.entries()) {
+            const exact = (unitsPerOrder * weight) / total
+            expect(Math.abs(at(split, index) - exact)).toBeLessThan(1)
+          }
+        },
+      ),
+    )
+  })
+
+  it('is shared evenly, with nothing left over, among up to 16 guides of one weight', () => {
+    for (let size = 1; size <= 16; size++) {
+      const split = shares(
+        Array.from({ length: size }, (_, index) => ({ id: `G${index}`, weight: 3 })),
+      )
+      expect(new Set(split)).toEqual(new Set([unitsPerOrder / size]))
+    }
+  })
+
+  it('gives the units that are left over to the largest remainders, then to the smaller id', () => {
+    const split = shares(
+      ['C', 'B', 'A', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P', 'Q'].map(
+        id => ({ id, weight: 1 }),
+      ),
+    )
+    expect(split.map(share => share - Math.floor(unitsPerOrder / 17))).toEqual([
+      1,
+      1,
+      1,
+      1,
+      1,
+      ...Array(12).fill(0),
+    ])
+  })
+})
+
+describe('the book', () => {
+  it('sums to zero after any turns with any eligible guides and weights', () => {
+    fc.assert(balancesSumToZero(carpool))
+  })
+
+  it('sums to zero though weights change from one order to the next', () => {
+    const entry = fc.record({
+      id: fc.constantFrom('A', 'B', 'C', 'D', 'E'),
+      weight: fc.integer({ min: 1, max: 100 }),
+    })
+    const eligible = fc.uniqueArray(entry, { selector: ({ id }) => id, minLength: 1 })
+    fc.assert(
+      fc.property(fc.array(eligible, { maxLength: 100 }), orders => {
+        const book = aBook()
+        for (const order of orders) book.serve(order)
+        expect(sum(book.balances())).toBe(0)
+        expect(Math.max(0, ...book.balances().map(Math.abs))).toBeLessThanOrEqual(2 * unitsPerOrder)
+      }),
+    )
+  })
+
+  it('leaves a guide alone who could not serve the order', () => {
+    fc.assert(
+      fc.property(aMonth({ weights: true, maxOrders: 60 }), ({ guides, orders }) => {
+        const book = aBook()
+        for (const eligible of orders) {
+          const before = book.snapshot()
+          book.serve(eligible)
+          for (const guide of guides) {
+            if (eligible.includes(guide)) continue
+            expect(book.snapshot().get(guide.id)).toEqual(before.get(guide.id))
+          }
+        }
+      }),
+    )
+  })
+
+  it('is as if an order had never been when its turn is given back at once', () => {
+    fc.assert(
+      fc.property(aMonth({ weights: true, maxOrders: 60 }), ({ orders }) => {
+        const book = aBook()
+        for (const eligible of orders) {
+          for (const { id } of eligible)
+            if (!book.ids().includes(id)) book.serve([{ id, weight: 1 }])
+          const before = book.snapshot()
+          const turn = book.serve(eligible)
+          const after = book.snapshot()
+          book.refund(turn)
+          expect(book.snapshot()).toEqual(before)
+          book.serve(eligible)
+          expect([...book.snapshot()].map(([id, { balance }]) => [id, balance])).toEqual(
+            [...after].map(([id, { balance }]) => [id, balance]),
+          )
+        }
+      }),
+    )
+  })
+
+  it('sums to zero though turns are given back late and in another order, and ends empty when all are', () => {
+    fc.assert(
+      fc.property(
+        aMonth({ weights: true, maxOrders: 60 }).chain(({ orders }) =>
+          fc.tuple(
+            fc.constant(orders),
+            fc.shuffledSubarray(
+              orders.map((_, index) => index),
+              { minLength: orders.length },
+            ),
+          ),
+        ),
+        ([orders, backwards]) => {
+          const book = aBook()
+          const turns = orders.map(eligible => book.serve(eligible))
+          for (const index of backwards) {
+            book.refund(at(turns, index))
+            expect(sum(book.balances())).toBe(0)
+          }
+          expect(book.balances().every(balance => balance === 0)).toBe(true)
+        },
+      ),
+    )
+  })
+})
+
+describe('the guide whose turn it is', () => {
+  it('does not depend on the order in which guides are listed, nor on the scale of their weights', () => {
+    fc.assert(inputOrderChangesNothing(carpool))
+  })
+
+  it('is the one owed most, then the one who served longest ago, then the smaller id', () => {
+    const aCandidate = (id: string, balance: number, lastServed: number) => ({
+      id,
+      weight: 1,
+      balance,
+      lastServed,
+    })
+    const pick = (...list: Candidate[]) => at(list, nextTurn(list, shares(list))).id
+    expect(pick(aCandidate('A', 0, 1), aCandidate('B', 1, 9))).toBe('B')
+    expect(pick(aCandidate('A', 0, 9), aCandidate('B', 0, 1))).toBe('B')
+    expect(pick(aCandidate('B', 0, 0), aCandidate('A', 0, 0))).toBe('A')
+    expect(pick(aCandidate('B', 0, 0), aCandidate('A', 0, 1))).toBe('B')
+  })
+
+  it('falls on each guide exactly as often as the weight says, in any window of one round', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 8 }),
+        weights => {
+          const guides = weights.map((weight, index) => ({ id: `G${index}`, weight }))
+          const round = sum(weights)
+          const book = aBook()
+          const picks = Array.from({ length: 3 * round }, () => chosenId(book.serve(guides)))
+          for (let from = 0; from + round <= picks.length; from++) {
+            const window = picks.slice(from, from + round)
+            for (const { id, weight } of guides) {
+              expect(window.filter(pick => pick === id)).toHaveLength(weight)
+            }
+          }
+        },
+      ),
+    )
+  })
+})
+
+// |count − fair share| ≤ (n−1)/2 holds for weights too, and for weights that change between orders. The sum of the k
+// largest balances never exceeds k(n−k)/2 orders: were it exceeded by a top set T after a turn whose winner c is not
+// in T, some j in T shared in that turn, so bal[j] ≤ bal[c] + 1; but T∪{c} lost as much as it gained, and the bounds
+// for k+1 and k−1 put bal[c] below (n−2k−1)/2 and bal[j] above (n−2k+1)/2. The case k=1 and its mirror are the bound.
+describe('how far a guide may be from the fair share', () => {
+  it.each([
+    ['equal weights', false],
+    ['any weights', true],
+  ])('is at most (n−1)/2 orders, with %s, whatever the roster does', (_, weights) => {
+    fc.assert(nobodyIsFarFromFair(carpool, weights))
+  })
+
+  it('keeps the k guides who are owed most within k(n−k)/2 orders together', () => {
+    fc.assert(
+      fc.property(aMonth({ weights: true }), ({ guides, orders }) => {
+        const book = aBook()
+        for (const eligible of orders) book.serve(eligible)
+        const owed = book.balances().sort((a, b) => b - a)
+        for (let k = 1; k <= owed.length; k++) {
+          const bound = (k * (guides.length - k)) / 2
+          expect(sum(owed.slice(0, k))).toBeLessThanOrEqual(bound * unitsPerOrder)
+        }
+      }),
+    )
+  })
+
+  it.each([1, 2, 3])('holds against eligible sets chosen to hurt (sets of 2 to %d more)', greed => {
+    for (let size = 2; size <= 12; size++) {
+      for (const weight of [() => 1, (index: number) => 1 + ((index * 37) % 100)]) {
+        const guides = Array.from({ length: size }, (_, index) => ({
+          id: `G${index}`,
+          weight: weight(index),
+        }))
+        const book = servePairs(carpool, guides, 600, greed)
+        const bound = (size - 1) / 2
+        expect(Math.max(...book.balances().map(Math.abs))).toBeLessThanOrEqual(
+          bound * unitsPerOrder,
+        )
+        for (const { id } of guides) expect(Math.abs(book.drift(id))).toBeLessThan(bound + 1e-3)
+      }
+    }
+  })
+
+  it.each([
+    ['equal weights', 6, () => 1],
+    ['weights 1 to 3', 7, (index: number) => 1 + (index % 3)],
+    ['weights 1 to 100', 8, (index: number) => 1 + ((index * 41) % 100)],
+  ])(
+    'stays within the bound at every one of 10,000 orders under changing shifts: %s',
+    (_, size, weight) => {
+      const guides = Array.from({ length: size }, (_, index) => ({
+        id: `G${index}`,
+        weight: weight(index),
+      }))
+      const random = aRandom(20_261_123)
+      const book = aBook()
+      const bound = (size - 1) / 2
+      let onShift = guides
+      for (let order = 0; order < 10_000; order++) {
+        if (order % 45 === 0) onShift = guides.filter(() => random() < 0.6)
+        if (onShift.length === 0) onShift = guides.slice(0, 1)
+        book.serve(onShift)
+        for (const { id } of onShift) expect(Math.abs(book.drift(id))).toBeLessThanOrEqual(bound)
+      }
+      expect(sum(guides.map(({ id }) => book.count(id)))).toBe(10_000)
+      expect(sum(book.balances())).toBe(0)
+    },
+  )
+})
+
+describe('known failures of other rotations', () => {
+  const abc = ['A', 'B', 'C'].map(id => ({ id, weight: 1 }))
+
+  it('three guides with 4 orders a day have 40 each after 30 days: no senior wins every morning', () => {
+    const book = aBook()
+    for (let order = 0; order < 4 * 30; order++) book.serve(abc)
+    expect(abc.map(({ id }) => book.count(id))).toEqual([40, 40, 40])
+  })
+
+  it('a guide back from a month of leave gets their turns and no flood', () => {
+    const book = aBook()
+    for (let order = 0; order < 91; order++) book.serve(abc)
+    for (let order = 0; order < 1000; order++) book.serve(abc.slice(0, 2))
+    const back = Array.from({ length: 9 }, () => chosenId(book.serve(abc)))
+    expect(back.filter(id => id === 'C')).toHaveLength(3)
+    expect(back.slice(0, 4).filter(id => id === 'C').length).toBeLessThanOrEqual(2)
+  })
+
+  it('a guide who joins late gets their turns and no flood', () => {
+    const book = aBook()
+    for (let order = 0; order < 1000; order++) book.serve(abc)
+    const abcd = [...abc, { id: 'D', weight: 1 }]
+    const joined = Array.from({ length: 12 }, () => chosenId(book.serve(abcd)))
+    expect(joined.filter(id => id === 'D')).toHaveLength(3)
+  })
+
+  it('an even number of guides leaves nobody out', () => {
+    const four = ['A', 'B', 'C', 'D'].map(id => ({ id, weight: 1 }))
+    const book = aBook()
+    for (let order = 0; order < 400; order++) book.serve(four)
+    expect(four.map(({ id }) => book.count(id))).toEqual([100, 100, 100, 100])
+  })
+})
+
+describe('the checkers above', () => {
+  const floorOnly: Rotation = {
+    ...carpool,
+    shares: candidates => {
+      const total = sum(candidates.map(({ weight }) => weight))
+      return candidates.map(({ weight }) => Math.floor((unitsPerOrder * weight) / total))
+    },
+  }
+  const firstListedWinsTies: Rotation = {
+    ...carpool,
+    nextTurn: (candidates, split) => {
+      const owed = candidates.map(({ balance }, index) => balance + at(split, index))
+      return owed.indexOf(Math.max(...owed))
+    },
+  }
+  const leastServedLongestAgo: Rotation = {
+    ...carpool,
+    nextTurn: candidates => {
+      const last = candidates.map(({ lastServed }) => lastServed)
+      return last.indexOf(Math.min(...last))
+    },
+  }
+  const equalShares: Rotation = {
+    ...carpool,
+    shares: candidates => shares(candidates.map(one => ({ ...one, weight: 1 }))),
+  }
+  const fixed = { seed: 1, numRuns: 200 }
+
+  it('catch shares that lose the remainder', () => {
+    expect(() => fc.assert(balancesSumToZero(floorOnly), fixed)).toThrow()
+  })
+
+  it('catch ties that go by the order of the list', () => {
+    expect(() => fc.assert(inputOrderChangesNothing(firstListedWinsTies), fixed)).toThrow()
+  })
+
+  it('catch a pointer that goes round in place of the book', () => {
+    expect(() => fc.assert(nobodyIsFarFromFair(leastServedLongestAgo, false), fixed)).toThrow()
+  })
+
+  it('catch a pointer of the kind that the adversary breaks with two guides at a time', () => {
+    const guides = Array.from({ length: 6 }, (_, index) => ({ id: `G${index}`, weight: 1 }))
+    const book = servePairs(leastServedLongestAgo, guides, 600, 3)
+    expect(Math.max(...book.balances().map(Math.abs))).toBeGreaterThan(2.5 * unitsPerOrder)
+  })
+
+  it('catch weights that are not looked at', () => {
+    expect(() => fc.assert(nobodyIsFarFromFair(equalShares, true), fixed)).toThrow()
+  })
+})
+
+/** Mulberry32: the same months in every run. */
+function aRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
