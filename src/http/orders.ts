@@ -93,7 +93,7 @@ export function createOrderRoutes({
     throw new AppError('order_not_found', `Order ${key.outTradeNo} is not known here.`)
   }
 
-  return createRouter()
+  const routes = createRouter()
     .openapi(
       createRoute({
         method: 'post',
@@ -176,27 +176,36 @@ export function createOrderRoutes({
         return context.json(viewOrder(await findOwn(context, key)), 200)
       },
     )
-    .openapi(
+
+  for (const { end, summary, fault, tell } of [
+    {
+      end: 'paid',
+      summary: 'The payer has paid: nothing is sent any more',
+      fault: 'order_closed',
+      tell: assignments.paid,
+    },
+    {
+      end: 'closed',
+      summary: 'The order was closed unpaid: the turn is given back',
+      fault: 'order_paid',
+      tell: assignments.closed,
+    },
+  ] as const) {
+    routes.openapi(
       createRoute({
         method: 'post',
-        path: '/orders/{out_trade_no}/paid',
-        summary: 'The payer has paid: nothing is sent any more',
+        path: `/orders/{out_trade_no}/${end}`,
+        summary,
         security: bearer,
         middleware: gate('assign'),
         request: {
           params,
           query: merchantQuery,
-          body: jsonBody(z.strictObject({ paid_at: instantSchema })),
+          body: jsonBody(z.strictObject({ [`${end}_at`]: instantSchema })),
         },
         responses: {
           200: { description: 'The order', content: json(orderSchema) },
-          ...problems(
-            'invalid_request',
-            'unauthorized',
-            'forbidden',
-            'order_not_found',
-            'order_closed',
-          ),
+          ...problems('invalid_request', 'unauthorized', 'forbidden', 'order_not_found', fault),
         },
       }),
       async context => {
@@ -205,43 +214,12 @@ export function createOrderRoutes({
           context.req.valid('query').sub_mchid,
         )
         await findOwn(context, key)
-        const order = await assignments.paid(key, Date.parse(context.req.valid('json').paid_at))
-        return context.json(viewOrder(order), 200)
+        const at = context.req.valid('json')[`${end}_at`] ?? ''
+        return context.json(viewOrder(await tell(key, Date.parse(at))), 200)
       },
     )
-    .openapi(
-      createRoute({
-        method: 'post',
-        path: '/orders/{out_trade_no}/closed',
-        summary: 'The order was closed unpaid: the turn is given back',
-        security: bearer,
-        middleware: gate('assign'),
-        request: {
-          params,
-          query: merchantQuery,
-          body: jsonBody(z.strictObject({ closed_at: instantSchema })),
-        },
-        responses: {
-          200: { description: 'The order', content: json(orderSchema) },
-          ...problems(
-            'invalid_request',
-            'unauthorized',
-            'forbidden',
-            'order_not_found',
-            'order_paid',
-          ),
-        },
-      }),
-      async context => {
-        const key = keyOf(
-          context.req.valid('param').out_trade_no,
-          context.req.valid('query').sub_mchid,
-        )
-        await findOwn(context, key)
-        const order = await assignments.closed(key, Date.parse(context.req.valid('json').closed_at))
-        return context.json(viewOrder(order), 200)
-      },
-    )
+  }
+  return routes
 }
 
 function querySubMchid(subMchid: string | undefined): string {
