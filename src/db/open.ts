@@ -74,6 +74,9 @@ function migrationHashes(): string[] {
     )
 }
 
+// A connection that nobody refers to is closed by the garbage collector, and its lock is gone.
+const held = new Set<Database.Database>()
+
 /**
  * Takes the data directory for this process until it ends, however it ends: the books are warm in memory, so a
  * second process on the same file would spend turns twice.
@@ -86,7 +89,13 @@ export function takeDataDir(dataDir: string): { release(): void } {
     const lock = new Database(join(dataDir, 'service.lock'), { timeout: 0 })
     lock.pragma('journal_mode = DELETE')
     lock.exec('BEGIN EXCLUSIVE')
-    return { release: () => lock.close() }
+    held.add(lock)
+    return {
+      release() {
+        held.delete(lock)
+        lock.close()
+      },
+    }
   } catch (cause) {
     const busy = cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_BUSY'
     if (busy) throw new StartError(`The data directory ${dataDir} is in use by another process.`)

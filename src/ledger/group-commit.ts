@@ -40,8 +40,20 @@ export function createGroupCommit(
     const batch = waiting.slice(0, maxJobs)
     waiting = waiting.slice(maxJobs)
     if (waiting.length > 0) schedule()
+    if (!openTransaction(batch)) return
     if (commitTogether(batch)) return
-    for (const job of batch) commitAlone(job)
+    for (const job of batch) if (openTransaction([job])) commitTogether([job])
+  }
+
+  // A file that is locked is no job's fault: to ask again for each would wait the busy timeout for each.
+  function openTransaction(batch: readonly Job[]): boolean {
+    try {
+      begin.run()
+      return true
+    } catch (cause) {
+      for (const job of batch) job.reject(cause)
+      return false
+    }
   }
 
   function commitTogether(batch: readonly Job[]): boolean {
@@ -56,12 +68,7 @@ export function createGroupCommit(
     }
   }
 
-  function commitAlone(job: Job): void {
-    commitTogether([job])
-  }
-
   function transact<T>(work: () => T): T {
-    begin.run()
     try {
       const result = work()
       hooks.beforeCommit()

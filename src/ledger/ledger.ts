@@ -2,6 +2,7 @@ import { and, eq, isNotNull, lte, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, DocumentVersions, StepVerdict, Turn } from '../rules/decide.ts'
 import type { NotChosen } from '../rules/eligibility.ts'
+import { shares, turnChanges } from '../rules/fairness.ts'
 import { openBooks, type RecordedTurn } from './books.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { orders } from './schema.ts'
@@ -105,8 +106,7 @@ export function openLedger(db: Db): Ledger {
   }
 
   function insert(order: NewOrder, resolution: Resolution): Order {
-    const charged = resolution.turn !== null && !order.test
-    const turn = resolution.turn && charged ? books.take(order.storeId, resolution.turn) : null
+    const turn = order.test ? null : turnFor(order, resolution)
     const trace: OrderTrace = { steps: resolution.steps, blocked: resolution.blocked, turn }
     const row: Omit<Order, 'id'> = {
       merchant: order.merchant,
@@ -122,7 +122,7 @@ export function openLedger(db: Db): Ledger {
       rosterVersion: resolution.versions.roster,
       planVersion: resolution.versions.plan,
       trace: JSON.stringify(trace),
-      turn: charged ? 'taken' : null,
+      turn: turn ? 'taken' : null,
       decidedAtMs: resolution.decidedAtMs,
       expiresAtMs: resolution.expiresAtMs,
       dueAtMs: resolution.status === 'pending' ? resolution.expiresAtMs + graceMs : null,
@@ -135,6 +135,30 @@ export function openLedger(db: Db): Ledger {
     }
     const { lastInsertRowid } = statements.insert.run(row)
     return { ...row, id: Number(lastInsertRowid) }
+  }
+
+  function turnFor({ storeId, cartId }: NewOrder, resolution: Resolution): RecordedTurn | null {
+    if (resolution.turn) return books.take(storeId, resolution.turn)
+    if (resolution.reason !== 'STICKY_CART') return null
+    const before = statements.byCart.get({ storeId, cartId })
+    return before ? takeOver(before) : null
+  }
+
+  /**
+   * A cart has one turn, and its newest order holds it: else a number that is closed and made anew would serve for
+   * nothing, and the same guide be first in turn again.
+   */
+  function takeOver(before: Order): RecordedTurn | null {
+    const { turn }: OrderTrace = JSON.parse(before.trace ?? '{"turn":null}')
+    if (!turn || before.turn === null) return null
+    if (before.turn === 'taken') {
+      update({ ...before, turn: null })
+      return turn
+    }
+    const book = books.view(before.storeId, turn.book)
+    const candidates = turn.candidates.map(([id, weight]) => ({ id, weight, ...book.standing(id) }))
+    const changes = turnChanges(shares(candidates), turn.chosen)
+    return books.take(before.storeId, { book: turn.book, candidates, chosen: turn.chosen, changes })
   }
 
   function giveTurnBack(order: Order): Order['turn'] {
@@ -264,7 +288,7 @@ function prepare(db: Db) {
       .where(eq(orders.id, at('id')))
       .prepare(),
     byCart: db
-      .select({ guideId: orders.guideId })
+      .select()
       .from(orders)
       .where(
         and(

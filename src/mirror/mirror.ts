@@ -109,14 +109,12 @@ export function openMirror(db: Db, maxReady = 2048) {
 
     putGuide(guide: KnownGuide): void {
       const { id, storeId, state } = guide
-      const before = db.select().from(guides).where(eq(guides.guideId, id)).get()
       db.insert(guides)
         .values({ guideId: id, storeId, state })
         .onConflictDoUpdate({ target: guides.guideId, set: { storeId, state } })
         .run()
-      // A guide may stand on the staff of more stores than their own.
-      if (before) ready.clear()
-      else ready.delete(storeId)
+      // A guide may stand on the staff of more stores than their own, even before they are registered.
+      ready.clear()
     },
 
     guidesOf,

@@ -1,4 +1,4 @@
-import { type Crew, type NotChosen, whyNot } from './eligibility.ts'
+import { type Crew, type Member, type NotChosen, whyNot } from './eligibility.ts'
 import { type Candidate, nextTurn, shares, turnChanges } from './fairness.ts'
 import type { Plan, Step } from './plan.ts'
 
@@ -45,7 +45,7 @@ export type Decision = {
   turn: Turn | null
   /** A verdict for each step of the plan, in its order. */
   steps: StepVerdict[]
-  /** The staff who could not serve, with the reason. */
+  /** The staff who neither serve nor stand in the turn, with the reason: each guide is accounted for once. */
   blocked: [guideId: string, reason: NotChosen][]
 }
 
@@ -126,8 +126,9 @@ function answer(
 ): Decision {
   const blocked: Decision['blocked'] = []
   for (const member of crew.members) {
-    const why = whyNot(member, 'on_shift', minute)
-    if (why !== null && member.id !== hit?.hit) blocked.push([member.id, why])
+    if (member.id === hit?.hit) continue
+    const why = whyNot(member, 'on_shift', minute) ?? whyNoCandidate(member, hit)
+    if (why !== null) blocked.push([member.id, why])
   }
   while (steps.length < plan.steps.length) steps.push('not_reached')
   return {
@@ -137,4 +138,13 @@ function answer(
     steps,
     blocked,
   }
+}
+
+/** Of a guide on shift: null when they stand in the turn. */
+function whyNoCandidate(
+  { rotates }: Member,
+  hit: Extract<Verdict, { hit: string }> | null,
+): NotChosen | null {
+  if (!rotates || hit === null) return 'NOT_IN_POOL'
+  return hit.turn ? null : 'STEP_NOT_REACHED'
 }

@@ -1,12 +1,14 @@
 import { z } from 'zod'
 import { guideIdSchema, localTimeSchema, minutesOf, weekdays } from './names.ts'
 
+const namedGuide = guideIdSchema.refine(id => id !== '*', '`*` must stand alone')
+
 const shiftSchema = z.strictObject({
   shift: z.string().min(1).max(64),
   days: z.array(z.enum(weekdays)).min(1).max(7),
   from: localTimeSchema,
   to: localTimeSchema,
-  guides: z.union([z.tuple([z.literal('*')]), z.array(guideIdSchema).max(1000)]),
+  guides: z.union([z.tuple([z.literal('*')]), z.array(namedGuide).max(1000)]),
 })
 
 /**

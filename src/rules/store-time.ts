@@ -3,7 +3,9 @@ import { minutesPerWeek } from './roster.ts'
 const quarterMs = 15 * 60_000
 const minuteMs = 60_000
 
+/** An offset such as +08:00, which the platform would take too, is no IANA zone. */
 export function isTimezone(name: string): boolean {
+  if (/^[+-]/.test(name)) return false
   try {
     new Intl.DateTimeFormat('en', { timeZone: name })
     return true

@@ -123,7 +123,7 @@ describe('the database', () => {
   })
 
   it.each([
-    ['text', "INSERT INTO guides VALUES ('A', 404, 'registered')"],
+    ['a guide of no store', "INSERT INTO guides VALUES ('A', 404, 'registered')"],
     [
       'a second order of one number',
       'INSERT INTO orders SELECT NULL, merchant, out_trade_no, store_id, facts, cart_id, status, generation, guide_id, reason, staff_version, roster_version, plan_version, trace, turn, decided_at_ms, expires_at_ms, due_at_ms, settled_at_ms, attempt_count, attempts, upstream, paid_at_ms, closed_at_ms FROM orders',
@@ -191,7 +191,6 @@ describe('the data directory', () => {
     expect(refusal(() => takeDataDir(directory.path))).toBe(inUse())
     await holder.kill()
     takeDataDir(directory.path).release()
-    expect((await aHolder()).said).toBe('taken')
   })
 
   it('is refused to a second taker in the same process, and free after release', () => {

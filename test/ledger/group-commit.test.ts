@@ -1,3 +1,4 @@
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createGroupCommit, type GroupCommit } from '../../src/ledger/group-commit.ts'
 import { aDatabase, asAfterCrash, commitsInLog, onDisk } from '../support/ledger.ts'
@@ -145,6 +146,21 @@ describe('a commit that fails', () => {
     $client.pragma('max_page_count = 100000')
     await commit.run(note('x'.repeat(100_000)))
     expect(notes()).toHaveLength(1)
+  })
+
+  it('because another program holds the file fails the batch after one wait, not one wait for each', async () => {
+    const holder = new Database(file.path)
+    holder.exec('BEGIN IMMEDIATE')
+    file.db.$client.pragma('busy_timeout = 100')
+    const startMs = performance.now()
+    const settled = await Promise.allSettled(
+      Array.from({ length: 64 }, (_, index) => commit.run(note(`${index}`))),
+    )
+    expect(performance.now() - startMs).toBeLessThan(3200)
+    holder.close()
+    expect(new Set(briefly(settled))).toEqual(new Set(['SqliteError: database is locked']))
+    expect(await commit.run(note('after'))).toBe('after')
+    expect(notes()).toEqual(['after'])
   })
 
   it('because the file is closed fails all of them, and nobody waits for ever', async () => {

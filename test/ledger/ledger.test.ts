@@ -200,8 +200,54 @@ describe('an order of a cart', () => {
     const first = await aRecorded({ cartId: 'cart' })
     const book = bookOnDisk(file.path)
     const second = await aRecorded({ cartId: 'cart' })
-    expect(second).toMatchObject({ guideId: first.guideId, reason: 'STICKY_CART', turn: null })
+    expect(second).toMatchObject({ guideId: first.guideId, reason: 'STICKY_CART' })
     expect(bookOnDisk(file.path)).toEqual(book)
+  })
+
+  it.each([
+    ['before its new number comes', true],
+    ['after its new number came', false],
+  ])('costs its guide one turn though the old number is closed %s', async (_, closesFirst) => {
+    const served = { A: 0, B: 0, C: 0 }
+    for (let cart = 0; cart < 30; cart++) {
+      const old = await aRecorded({ cartId: `cart ${cart}` })
+      if (closesFirst) await ledger.markClosed(old, nowMs + 1)
+      const { guideId } = await aRecorded({ cartId: `cart ${cart}` })
+      if (!closesFirst) await ledger.markClosed(old, nowMs + 1)
+      expect(guideId).toBe(old.guideId)
+      served[guideId as keyof typeof served] += 1
+    }
+    expect(served).toEqual({ A: 10, B: 10, C: 10 })
+  })
+
+  it('gives its one turn back when all its numbers are closed, in any order', async () => {
+    for (const closing of [
+      [0, 1, 2],
+      [2, 1, 0],
+      [1, 0, 2],
+    ]) {
+      const cartId = `cart ${closing}`
+      const numbers = [
+        await aRecorded({ cartId }),
+        await aRecorded({ cartId }),
+        await aRecorded({ cartId }),
+      ]
+      for (const index of closing) {
+        const order = numbers[index]
+        if (order) await ledger.markClosed(order, nowMs + 1)
+      }
+      expect(Object.values(bookOnDisk(file.path)).map(([balance]) => balance)).toEqual([0, 0, 0])
+      for (const order of numbers) expect((await ledger.find(order))?.turn).not.toBe('taken')
+    }
+  })
+
+  it('whose guide was its owner takes no turn, then or later', async () => {
+    const owned = () =>
+      ledger.record(anOrder({ cartId: 'cart' }), decideBy(aStore(), { owner: 'B' }))
+    const [first, second] = [await owned(), await owned()]
+    expect([first.order.reason, second.order.reason]).toEqual(['OWNER', 'STICKY_CART'])
+    expect([first.order.turn, second.order.turn]).toEqual([null, null])
+    expect(bookOnDisk(file.path)).toEqual({})
   })
 
   it('finds that guide though both numbers were posted in one tick', async () => {
