@@ -8,14 +8,15 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env)
   const log = openLog(config.logLevel)
   const { account } = config
-  const running = account
-    ? await startService({ ...config, account }, log)
-    : await startDemo(config, log, text => process.stdout.write(text))
+  const starting = account
+    ? startService({ ...config, account }, log)
+    : startDemo(config, log, text => process.stdout.write(text))
+  stopOnSignal(async () => (await starting).stop())
+  const { url } = await starting
   if (account) {
-    log.info({ url: running.url, mode: account.mode, hosts: account.baseUrls }, 'listening')
+    log.info({ url, mode: account.mode, hosts: account.baseUrls }, 'listening')
     log.info(`The admin key is in ${config.adminKeyFile}`)
   }
-  stopOnSignal(running.stop)
 }
 
 /** The first signal finishes what was accepted; the second ends the process at once. */

@@ -3,7 +3,7 @@
 const major = Number(process.versions.node.split('.')[0])
 if (major < 24) {
   process.stderr.write(
-    `smartguide-assign needs Node 24 or newer, and this is Node ${process.versions.node}: run "npm ci" without --omit=dev (it installs Node 24 beside the project), or put Node 24 on the PATH.\n`,
+    `smartguide-assign needs Node 24 or newer, and this is Node ${process.versions.node}: run "npm ci" without --omit=dev and with install scripts allowed (it installs Node 24 beside the project), or put Node 24 on the PATH.\n`,
   )
   process.exit(1)
 }

@@ -31,7 +31,6 @@ export async function startService(config: Config & { account: MerchantAccount }
   const lock = takeDataDir(dataDir)
   const db = openDatabase(join(dataDir, 'smartguide.db'))
   const mirror = openMirror(db)
-  mirror.claim(account)
   const keys = openKeys(db)
   const madeAdminKey = installAdminKey(keys, config.adminKeyFile, clock.nowMs())
   const client = createClient({
@@ -41,6 +40,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     clock,
   })
   await checkAccount(client, account, log)
+  mirror.claim(account)
 
   const assignments = createAssignments({
     ledger: openLedger(db),
@@ -92,13 +92,22 @@ export async function startService(config: Config & { account: MerchantAccount }
 /** One harmless signed call: a key that does not fit its serial number would fail every order. */
 async function checkAccount(client: Client, account: MerchantAccount, log: Log): Promise<void> {
   const outcome = await client.probe({ host: 0, timeoutMs: probeTimeoutMs })
-  if (outcome.kind === 'rejected' && outcome.status === 401) {
+  if (outcome.kind === 'accepted') return
+  if (outcome.kind === 'unknown') {
+    log.warn({ outcome }, 'WeChat Pay could not be asked whether the keys fit')
+    return
+  }
+  if (outcome.code === 'MCH_NOT_EXISTS') {
+    throw new StartError(
+      `WECHATPAY_MCHID ${account.mchid} is not known to WeChat Pay (${outcome.status} ${outcome.code}).`,
+    )
+  }
+  if (outcome.status === 401) {
     throw new StartError(
       `WECHATPAY_PRIVATE_KEY_FILE, WECHATPAY_SERIAL_NO ${account.serialNo} and WECHATPAY_MCHID ${account.mchid} do not belong together: WeChat Pay answered 401 ${outcome.code} (${outcome.message}).`,
     )
   }
-  if (outcome.kind !== 'accepted')
-    log.warn({ outcome }, 'WeChat Pay could not be asked whether the keys fit')
+  log.warn({ outcome }, 'WeChat Pay refused the call that checks the account')
 }
 
 type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']

@@ -21,6 +21,10 @@ export function greeting({
     store =>
       `${store?.storeId} ${store?.name} (${store?.guides.map(({ name }) => name).join(' ')})`,
   )
+  const curl = (no: string, memberId: string) => `curl -sS -X POST ${url}/orders/${no}/assign \\
+  -H 'Authorization: Bearer ${keys.assign}' \\
+  -H 'Content-Type: application/json' \\
+  -d '{"store_id": ${first?.storeId}, "member_id": "${memberId}", "amount": 12900, "channel": "mini_program"}'`
   return `
 smartguide-assign, demo: the service and a simulated WeChat Pay. No real payment is touched.
 
@@ -30,21 +34,21 @@ smartguide-assign, demo: the service and a simulated WeChat Pay. No real payment
   keys        assign  ${keys.assign}
               manage  ${keys.manage}
               admin   ${keys.admin}
-  data        ${dataDir}
+  data        ${dataDir} (stays; keys and the simulator's port are new at each start)
 
-1. A till posts an order, and it gets its guide:
+1. A till posts an order, and it gets its guide. Paste it twice: the same answer, and nothing is sent twice.
 
-curl -sS -X POST ${url}/orders/${order}/assign \\
-  -H 'Authorization: Bearer ${keys.assign}' \\
-  -H 'Content-Type: application/json' \\
-  -d '{"store_id": ${first?.storeId}, "member_id": "member-li", "amount": 12900, "channel": "mini_program"}'
+${curl(order, 'member-li')}
 
-2. The customer pays, and sees the guide's card on the bill. Open:
+2. Then the customer pays, and sees the guide's card on the bill. Open:
 
 ${simulatorUrl}/_sim/bills/${order}?pay=now
 
-Post it again: the same answer. Send "member_id": "${regular}" with another order number: that customer has a
-guide of her own. For a stream of orders run npm run demo in another terminal. Ctrl-C stops everything.
+3. A customer who has a guide of her own, ${first?.guides[1]?.name}, always gets that guide:
+
+${curl(`${order}-B`, regular)}
+
+npm run demo shows a stream of orders, with a service of its own. Ctrl-C stops everything.
 
 `
 }

@@ -6,8 +6,8 @@ import { openLog } from '../log.ts'
 import { startDemo } from './demo.ts'
 import { runStream } from './stream.ts'
 
-/** `npm run demo`: a service and a simulator of its own, a stream of orders, a summary, and gone. */
-async function main(): Promise<void> {
+/** `npm run demo`: a service and a simulator of its own, a stream of orders, a summary, and gone without a trace. */
+async function main(): Promise<number> {
   const dataDir = mkdtempSync(join(tmpdir(), 'smartguide-demo-'))
   const config = {
     host: '127.0.0.1',
@@ -19,20 +19,32 @@ async function main(): Promise<void> {
     windowMs: 600_000,
     account: null,
   } as const
+  const interrupted = exitCodeOfSignal()
+  const starting = startDemo(config, openLog('silent'), () => {})
   try {
-    const demo = await startDemo(config, openLog('silent'), () => {})
-    try {
-      await runStream(demo, text => process.stdout.write(text))
-    } finally {
-      await demo.stop()
-    }
+    const demo = await starting
+    const stream = runStream(demo, text => process.stdout.write(text))
+    // Whoever interrupts has seen enough; an order that is cut off then is no failure.
+    stream.catch(() => {})
+    return await Promise.race([stream.then(() => 0), interrupted])
   } finally {
+    await starting.then(demo => demo.stop()).catch(() => {})
     rmSync(dataDir, { recursive: true, force: true })
   }
 }
 
-main().catch(cause => {
-  const text = cause instanceof StartError ? cause.message : String(cause?.stack ?? cause)
-  process.stderr.write(`${text}\n`)
-  process.exitCode = 1
-})
+function exitCodeOfSignal(): Promise<number> {
+  return new Promise(done => {
+    process.once('SIGINT', () => done(130))
+    process.once('SIGTERM', () => done(143))
+  })
+}
+
+main().then(
+  code => process.exit(code),
+  cause => {
+    const text = cause instanceof StartError ? cause.message : String(cause?.stack ?? cause)
+    process.stderr.write(`${text}\n`)
+    process.exit(1)
+  },
+)

@@ -7,7 +7,7 @@ type Assignment = { status: string; guide_id: string | null; reason: string }
 type Posted = { store_id: number; member_id?: string; guide_id?: string; amount: number }
 type Scene = { title: string; order: Posted; fault?: string }
 
-const columns = { no: 10, store: 18, scene: 30, status: 12, guide: 8, reason: 18 }
+const columns = { no: 7, store: 15, scene: 32, status: 12, guide: 7, reason: 17 }
 
 /** Orders of every kind through the real service, what became of each, and how the turns were shared. */
 export async function runStream(demo: Demo, print: (text: string) => void): Promise<void> {
@@ -21,9 +21,9 @@ export async function runStream(demo: Demo, print: (text: string) => void): Prom
     guideId === null ? '—' : (names.get(guideId) ?? guideId)
 
   print(
-    `\nEach order is posted to ${demo.url}, decided, recorded, sent to the simulated WeChat Pay, then paid.\n\n`,
+    `\nEach order is posted to ${demo.url}, decided, recorded, sent to the simulated WeChat Pay, then paid.\nCARD is whose card the payer's bill shows.\n\n`,
   )
-  print(line('ORDER', 'STORE', 'WHAT', 'STATUS', 'GUIDE', 'REASON', 'TRIES', "PAYER'S BILL"))
+  print(line('ORDER', 'STORE', 'WHAT', 'STATUS', 'GUIDE', 'REASON', 'TRIES', 'CARD'))
   const scenes = scenesOf(demo)
   for (const [index, { title, order, fault }] of scenes.entries()) {
     const no = `D${String(index + 1).padStart(4, '0')}`
@@ -31,7 +31,7 @@ export async function runStream(demo: Demo, print: (text: string) => void): Prom
     const answer = await post(demo, no, order)
     const { attempt_count: tries } = await read(demo, no)
     const { card } = await simulator.pay(no)
-    const bill = card ? `card of ${card.name}` : 'no card'
+    const bill = card ? card.name : '—'
     print(
       line(
         no,
@@ -88,7 +88,7 @@ function scenesOf({ guides }: Demo): Scene[] {
   const named = guides[2]?.guideId ?? ''
   return [
     { title: 'a customer with her own guide', order: at(first, { member_id: regular }) },
-    { title: 'the cashier names a guide', order: at(first, { guide_id: named }) },
+    { title: 'a guide named by the cashier', order: at(first, { guide_id: named }) },
     ...[1, 2, 3, 4, 5].map(() => ({ title: 'whose turn is it', order: at(first) })),
     ...[1, 2, 3, 4].map(() => ({ title: 'whose turn is it', order: at(second) })),
     { title: 'nobody on shift', order: at(closedStore.storeId) },
@@ -124,6 +124,6 @@ async function read({ url, keys }: Demo, no: string): Promise<{ attempt_count: n
 }
 
 function line(...cells: string[]): string {
-  const widths = [...Object.values(columns), 6, 0]
+  const widths = [...Object.values(columns), 7, 0]
   return `  ${cells.map((cell, index) => padEnd(cell, widths[index] ?? 0)).join('')}\n`
 }

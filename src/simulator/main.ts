@@ -22,12 +22,14 @@ async function run(): Promise<void> {
   const { HOST: host, PORT: port, SIM_STATE_DIR } = settings.data
   const stateDir = resolve(SIM_STATE_DIR)
   try {
-    const simulator = await startSimulator({ host, port, stateDir })
+    const starting = startSimulator({ host, port, stateDir })
+    stopOn(async () => (await starting).stop())
+    const simulator = await starting
     process.stdout.write(
       `WeChat Pay simulator: ${simulator.url} (mchid ${simulator.keys.mchid}, state in ${stateDir})\n`,
     )
-    stopOn(simulator.stop)
-    process.send?.({ kind: 'listening', url: simulator.url })
+    // The parent may have gone meanwhile; its `disconnect` stops us.
+    process.send?.({ kind: 'listening', url: simulator.url }, () => {})
   } catch (error) {
     fail(explain(error, host, port, stateDir))
   }

@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { eventually, scratchDir } from '../support/rig.ts'
@@ -88,6 +89,36 @@ it('says in one sentence that its port is taken, and leaves no simulator behind'
   await first.end('SIGTERM')
 })
 
+it('prints a second curl line, for the customer with a guide of her own', async () => {
+  const demo = await startProcess({ DATA_DIR: dir, PORT: '0' })
+  await eventually(async () => demo.output().includes('Ctrl-C'))
+  const [, second = ''] = demo.output().split('\n3. ')
+  const { stdout } = await run('bash', ['-c', printedCurl(second)])
+  expect(JSON.parse(stdout)).toMatchObject({ status: 'assigned', reason: 'OWNER' })
+  await demo.end('SIGTERM')
+})
+
+it.each([0, 100, 300, 600, 1000])(
+  'npm run demo interrupted after %i ms leaves no file and no process behind',
+  async ms => {
+    const TMPDIR = `${dir}/tmp`
+    mkdirSync(TMPDIR, { recursive: true })
+    const child = spawn(process.execPath, ['src/demo/main.ts'], { env: { ...process.env, TMPDIR } })
+    const exit = once(child, 'exit')
+    let text = ''
+    child.stderr.on('data', chunk => {
+      text += chunk
+    })
+    // Before its first file it has nothing to leave behind, and no handler yet.
+    await eventually(async () => readdirSync(TMPDIR).length === 1)
+    await new Promise(done => setTimeout(done, ms))
+    child.kill('SIGINT')
+    const [code] = await exit
+    expect([code, text]).toEqual([130, ''])
+    expect(readdirSync(TMPDIR)).toEqual([])
+  },
+)
+
 it('npm run demo shows orders of every kind and shares the turns', async () => {
   const { stdout } = await run(process.execPath, ['src/demo/main.ts'])
   for (const word of ['OWNER', 'HINT', 'FAIR_TURN', 'NO_STEP_MATCHED', 'unassigned', 'rejected']) {
@@ -95,7 +126,7 @@ it('npm run demo shows orders of every kind and shares the turns', async () => {
   }
   for (const fault of ['fails once (500)', 'forged answer', 'signature probe', 'answer is lost']) {
     const line = stdout.split('\n').find(text => text.includes(fault))
-    expect(line, fault).toMatch(/assigned .* 2 .*card of/)
+    expect(line, fault).toMatch(/assigned .* 2 +[\u4e00-\u9fff]{2} *$/)
   }
   const shares = [...stdout.matchAll(/share +([\d.]+) +got +(\d+)/g)]
   expect(shares).toHaveLength(8)

@@ -135,6 +135,17 @@ it.each(mistakes)('ends with one sentence and exit code 78 on %s', async (_, env
   expect(code).toBe(78)
 })
 
+it('claims a data directory for no merchant that WeChat Pay does not know', async () => {
+  const DATA_DIR = join(dir, 'mistyped')
+  const mistyped = await failToStart({ ...settings, DATA_DIR, WECHATPAY_MCHID: '1900000009' })
+  expect(mistyped).toMatchObject({
+    code: 78,
+    output: expect.stringMatching(/WECHATPAY_MCHID 1900000009 is not known/),
+  })
+  const running = await startProcess({ ...settings, DATA_DIR })
+  expect(await running.end('SIGTERM')).toBe(0)
+})
+
 it('ends with one sentence when the port is taken', async () => {
   const taken = createServer()
   await new Promise<void>(done => taken.listen(0, '127.0.0.1', done))
