@@ -1,8 +1,38 @@
-import { type Crew, type Member, type NotChosen, whyNot } from './eligibility.ts'
-import { type Candidate, nextTurn, shares, turnChanges } from './fairness.ts'
-import type { Plan, Step } from './plan.ts'
+import type { Moment } from './calendar.ts'
+import { drawn } from './draw.ts'
+import {
+  businessDay,
+  type CountingFrom,
+  type Crew,
+  countingFrom,
+  type Member,
+  type NotChosen,
+  type State,
+  whyNot,
+} from './eligibility.ts'
+import {
+  type Candidate,
+  clampedUnits,
+  nextTurn,
+  shares,
+  turnChanges,
+  unitsPerFen,
+  unitsPerOrder,
+} from './fairness.ts'
+import type { Condition, Plan, Step, StepOf } from './plan.ts'
+import { holdsWhen } from './when.ts'
 
-export const hitReasons = ['HINT', 'OWNER', 'FAIR_TURN', 'ONLY_ONE', 'STICKY_CART'] as const
+export const hitReasons = [
+  'HINT',
+  'OWNER',
+  'OWNER_COVER',
+  'FAIR_TURN',
+  'ONLY_ONE',
+  'LISTED',
+  'RANDOM',
+  'NAMED',
+  'STICKY_CART',
+] as const
 export type HitReason = (typeof hitReasons)[number]
 
 /** A store's documents made ready: what `decide` needs and nothing that changes between orders. */
@@ -13,18 +43,29 @@ export type DocumentVersions = { staff: number; roster: number; plan: number }
 export type Standing = { balance: number; lastServed: number }
 export type BookView = { name: string; standing(guideId: string): Standing }
 
+export type Owner = { guideId: string; sinceMs: number }
+
+/** An order as the rules see it. Times in epoch milliseconds, money in fen. */
 export type Question = {
   atMs: number
+  outTradeNo: string
+  channel: string | null
+  memberLevel: string | null
+  amountFen: number | null
   hint: string | null
-  owner: string | null
+  owner: Owner | null
   /** The guide of an earlier order of the same cart. */
   sticky: string | null
+  isPaused(guideId: string): boolean
   openBook(name: string): BookView
+  /** How many orders a guide has had since the hour and since the business day began. */
+  tally(guideId: string, from: CountingFrom): { hour: number; day: number }
 }
 
 /** A turn in a book: what it adds to each candidate's balance, index by index. */
 export type Turn = {
   book: string
+  units: number
   candidates: Candidate[]
   chosen: number
   changes: number[]
@@ -32,6 +73,7 @@ export type Turn = {
 
 export type StepVerdict =
   | 'hit'
+  | 'when_not_met'
   | 'not_given'
   | 'not_on_staff'
   | 'nobody_eligible'
@@ -49,102 +91,211 @@ export type Decision = {
   blocked: [guideId: string, reason: NotChosen][]
 }
 
-type Verdict =
-  | { hit: string; reason: HitReason; turn: Turn | null }
-  | { hit: null; why: StepVerdict }
+type Hit = { hit: Member; reason: HitReason; turn: Turn | null; passedOver: NotChosen }
+type Miss = { hit: null; why: StepVerdict }
+type Scene = {
+  rules: Rules
+  question: Question
+  moment: Moment
+  onShift: (NotChosen | null)[]
+  state: State
+}
 
 /** The guide for one order. Pure: the same rules, question and standings give the same decision. */
 export function decide(rules: Rules, question: Question): Decision {
-  const minute = rules.crew.minuteOfWeek(question.atMs)
-  const { steps } = rules.plan
-  const sticky = question.sticky === null ? null : rules.crew.byId.get(question.sticky)
-  if (sticky && whyNot(sticky, 'always', minute) === null) {
-    return answer(rules, minute, { hit: sticky.id, reason: 'STICKY_CART', turn: null }, [])
-  }
+  const scene = setScene(rules, question)
+  const kept = keptByCart(scene)
+  if (kept) return answer(scene, kept, [])
 
   const verdicts: StepVerdict[] = []
-  for (const step of steps) {
-    const verdict = tryStep(step, rules.crew, question, minute)
-    if (verdict.hit !== null) return answer(rules, minute, verdict, [...verdicts, 'hit'])
-    verdicts.push(verdict.why)
+  for (const step of rules.plan.steps) {
+    const found = tryStep(step, scene)
+    if (found.hit !== null) return answer(scene, found, [...verdicts, 'hit'])
+    verdicts.push(found.why)
   }
-  return answer(rules, minute, null, verdicts)
+  return answer(scene, null, verdicts)
 }
 
-function tryStep(step: Step, crew: Crew, question: Question, minute: number): Verdict {
+function setScene(rules: Rules, question: Question): Scene {
+  const { crew } = rules
+  const moment = crew.calendar.momentAt(question.atMs)
+  const from = crew.hasCaps ? countingFrom(crew, moment) : { hourMs: 0, dayMs: 0 }
+  const state = {
+    isPaused: question.isPaused,
+    tally: (guideId: string) => question.tally(guideId, from),
+  }
+  const onShift = crew.members.map(member => whyNot(member, 'on_shift', crew, moment, state))
+  return { rules, question, moment, onShift, state }
+}
+
+function keptByCart({ rules: { crew }, question: { sticky } }: Scene): Hit | null {
+  const member = sticky === null ? undefined : crew.byId.get(sticky)
+  if (!member || member.barred) return null
+  return { hit: member, reason: 'STICKY_CART', turn: null, passedOver: 'STEP_NOT_REACHED' }
+}
+
+function tryStep(step: Step, scene: Scene): Hit | Miss {
+  if (step.use === 'none') return { hit: null, why: 'nobody' }
+  if (!holdsWhen(step.when, scene.question, scene.moment)) return { hit: null, why: 'when_not_met' }
   switch (step.use) {
     case 'hint':
-      return tryNamed(crew, question.hint, step.if, minute, 'HINT')
+      return tryNamed(scene, scene.question.hint, 'HINT', step)
+    case 'guide':
+      return tryNamed(scene, step.id, 'NAMED', step)
     case 'owner':
-      return tryNamed(crew, question.owner, step.if, minute, 'OWNER')
+      return tryOwner(scene, step)
     case 'rotate':
-      return tryRotation(crew, question.openBook('orders'), minute)
-    case 'none':
-      return { hit: null, why: 'nobody' }
+      return tryRotation(scene, step)
   }
 }
+
+type Named = { if: Condition; counts: 'none' | 'full' | 'clamped' }
 
 function tryNamed(
-  crew: Crew,
+  scene: Scene,
   guideId: string | null,
-  condition: 'on_shift' | 'always',
-  minute: number,
   reason: HitReason,
-): Verdict {
+  step: Named,
+): Hit | Miss {
   if (guideId === null) return { hit: null, why: 'not_given' }
+  const { crew } = scene.rules
   const member = crew.byId.get(guideId)
   if (!member) return { hit: null, why: 'not_on_staff' }
-  const why = whyNot(member, condition, minute)
-  return why === null ? { hit: guideId, reason, turn: null } : { hit: null, why }
-}
-
-function tryRotation(crew: Crew, book: BookView, minute: number): Verdict {
-  const candidates: Candidate[] = []
-  for (const member of crew.members) {
-    if (!member.rotates || whyNot(member, 'on_shift', minute) !== null) continue
-    const { balance, lastServed } = book.standing(member.id)
-    candidates.push({ id: member.id, weight: member.weight, balance, lastServed })
-  }
-  if (candidates.length === 0) return { hit: null, why: 'nobody_eligible' }
-
-  const split = shares(candidates)
-  const chosen = nextTurn(candidates, split)
-  const hit = candidates[chosen]?.id ?? null
-  if (hit === null) return { hit, why: 'nobody_eligible' }
+  const why = whyNot(member, step.if, crew, scene.moment, scene.state)
+  if (why !== null) return { hit: null, why }
   return {
-    hit,
-    reason: candidates.length === 1 ? 'ONLY_ONE' : 'FAIR_TURN',
-    turn: { book: book.name, candidates, chosen, changes: turnChanges(split, chosen) },
+    hit: member,
+    reason,
+    turn: chargeFor(scene, member, step.counts),
+    passedOver: 'STEP_NOT_REACHED',
   }
 }
 
-function answer(
-  { crew, plan }: Rules,
-  minute: number,
-  hit: Extract<Verdict, { hit: string }> | null,
-  steps: StepVerdict[],
-): Decision {
-  const blocked: Decision['blocked'] = []
-  for (const member of crew.members) {
-    if (member.id === hit?.hit) continue
-    const why = whyNot(member, 'on_shift', minute) ?? whyNoCandidate(member, hit)
-    if (why !== null) blocked.push([member.id, why])
+function tryOwner(scene: Scene, step: StepOf<'owner'>): Hit | Miss {
+  const { owner, atMs } = scene.question
+  if (!owner) return { hit: null, why: 'not_given' }
+  const { max_age_days = Number.POSITIVE_INFINITY } = step
+  if (atMs - owner.sinceMs > max_age_days * 86_400_000) return { hit: null, why: 'OWNER_EXPIRED' }
+  const guideId = step.follow_cover ? coverOf(scene, owner.guideId) : owner.guideId
+  return tryNamed(scene, guideId, guideId === owner.guideId ? 'OWNER' : 'OWNER_COVER', step)
+}
+
+/** Who stands in for a guide who is away or has left, to the end of the chain; a chain that runs in a circle ends at its first guide. */
+function coverOf({ rules: { crew }, moment }: Scene, guideId: string): string {
+  const today = businessDay(moment, crew.dayStartsAtMinute)
+  const seen = new Set<string>()
+  let at = guideId
+  for (;;) {
+    const cover = crew.presence.absenceOn(at, today)?.cover ?? null
+    if (cover === null) return at
+    if (seen.has(cover)) return guideId
+    seen.add(at)
+    at = cover
   }
+}
+
+function tryRotation(scene: Scene, step: StepOf<'rotate'>): Hit | Miss {
+  const pool = rotationPool(scene, step.among)
+  const [first] = pool
+  if (!first) return { hit: null, why: 'nobody_eligible' }
+  switch (step.by) {
+    case 'listed':
+      return { hit: first, reason: 'LISTED', turn: null, passedOver: 'LISTED_LATER' }
+    case 'random': {
+      const hit = drawn(pool, scene.question.outTradeNo)
+      return { hit, reason: 'RANDOM', turn: null, passedOver: 'NOT_DRAWN' }
+    }
+    case 'fair': {
+      const turn = fairTurn(scene, pool, step.book)
+      const hit = pool[turn.chosen] ?? first
+      const reason = pool.length === 1 ? 'ONLY_ONE' : 'FAIR_TURN'
+      return { hit, reason, turn, passedOver: 'NOT_IN_POOL' }
+    }
+  }
+}
+
+function rotationPool(scene: Scene, among: StepOf<'rotate'>['among']): Member[] {
+  const { crew } = scene.rules
+  return crew.members.filter((member, index) => {
+    if (!member.rotates) return false
+    if (among.tag !== undefined && !member.tags.includes(among.tag)) return false
+    return (among.on_shift ? scene.onShift[index] : member.barred) === null
+  })
+}
+
+function fairTurn(scene: Scene, pool: readonly Member[], bookName: string | undefined): Turn {
+  const book = scene.question.openBook(bookName ?? scene.rules.plan.fair_by)
+  const candidates = pool.map(member => candidate(member, member.weight, book))
+  const units = worth(scene)
+  const split = shares(candidates, units)
+  const chosen = nextTurn(candidates, split)
+  return { book: book.name, units, candidates, chosen, changes: turnChanges(split, chosen) }
+}
+
+function candidate({ id }: Member, weight: number, book: BookView): Candidate {
+  const { balance, lastServed } = book.standing(id)
+  return { id, weight, balance, lastServed }
+}
+
+/** What the order is worth in the book. */
+function worth({ rules, question }: Scene): number {
+  return rules.plan.fair_by === 'amount' ? (question.amountFen ?? 0) * unitsPerFen : unitsPerOrder
+}
+
+/** What a hit that is not a turn costs its guide in the plan's book, to the good of all who could have served. */
+function chargeFor(scene: Scene, member: Member, counts: Named['counts']): Turn | null {
+  if (counts === 'none') return null
+  const pool = rotationPool(scene, { on_shift: true })
+  const book = scene.question.openBook(scene.rules.plan.fair_by)
+  const candidates = pool.map(one => candidate(one, one.weight, book))
+  // Who serves out of turn without standing in the pool has no share of the order.
+  if (!pool.includes(member)) candidates.push(candidate(member, 0, book))
+  const chosen = candidates.findIndex(({ id }) => id === member.id)
+  const total = candidates.reduce((sum, { weight }) => sum + weight, 0)
+  const { balance = 0, weight = 0 } = candidates[chosen] ?? {}
+  const full = worth(scene)
+  const units = counts === 'full' ? full : clampedUnits(balance, weight, total, full)
+  if (total === 0 || units === 0) return null
+  return {
+    book: book.name,
+    units,
+    candidates,
+    chosen,
+    changes: turnChanges(shares(candidates, units), chosen),
+  }
+}
+
+function answer(scene: Scene, hit: Hit | null, steps: StepVerdict[]): Decision {
+  const { crew, plan } = scene.rules
   while (steps.length < plan.steps.length) steps.push('not_reached')
   return {
-    guideId: hit?.hit ?? null,
+    guideId: hit?.hit.id ?? null,
     reason: hit?.reason ?? 'NO_STEP_MATCHED',
     turn: hit?.turn ?? null,
     steps,
-    blocked,
+    blocked: crew.members.flatMap((member, index): Decision['blocked'] => {
+      if (member === hit?.hit) return []
+      const inTurn = hit?.turn?.candidates.some(({ id }) => id === member.id)
+      if (inTurn) return []
+      return [[member.id, scene.onShift[index] ?? passedOver(member, scene, hit)]]
+    }),
   }
 }
 
-/** Of a guide on shift: null when they stand in the turn. */
-function whyNoCandidate(
-  { rotates }: Member,
-  hit: Extract<Verdict, { hit: string }> | null,
-): NotChosen | null {
-  if (!rotates || hit === null) return 'NOT_IN_POOL'
-  return hit.turn ? null : 'STEP_NOT_REACHED'
+/** Of a guide who could have served: why another did. */
+function passedOver(member: Member, { question, rules }: Scene, hit: Hit | null): NotChosen {
+  if (question.owner?.guideId === member.id && isExpired(question, rules.plan))
+    return 'OWNER_EXPIRED'
+  if (hit === null || !member.rotates) return 'NOT_IN_POOL'
+  return hit.passedOver
+}
+
+function isExpired({ owner, atMs }: Question, { steps }: Plan): boolean {
+  if (!owner) return false
+  return steps.some(
+    step =>
+      step.use === 'owner' &&
+      step.max_age_days !== undefined &&
+      atMs - owner.sinceMs > step.max_age_days * 86_400_000,
+  )
 }

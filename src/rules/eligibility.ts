@@ -1,76 +1,151 @@
-import { isWithin, type Roster, type WeekSpan, weekSpans } from './roster.ts'
+import { type Calendar, createCalendar, type Moment } from './calendar.ts'
+import { minutesOf } from './names.ts'
+import type { Condition } from './plan.ts'
+import { isOnShift, type Presence, type Roster, readRoster } from './roster.ts'
 import type { Staff } from './staff.ts'
-import { createStoreTime } from './store-time.ts'
 
 /** Why a guide could not serve an order, or was passed over. */
 export const notChosenReasons = [
   'OFF_SHIFT',
+  'AWAY',
+  'LEFT',
+  'PAUSED',
+  'CAP_DAY',
+  'CAP_HOUR',
   'NOT_IN_POOL',
   'WRONG_STORE',
   'QUARANTINED',
   'UNREGISTERED',
   'LOWER_BALANCE',
   'TIE_SERVED_LATER',
+  'LISTED_LATER',
+  'NOT_DRAWN',
+  'OWNER_EXPIRED',
   'STEP_NOT_REACHED',
 ] as const
 export type NotChosen = (typeof notChosenReasons)[number]
 
 /** A guide as the mirror knows them. */
-export type KnownGuide = { id: string; storeId: number; state: 'registered' | 'quarantined' }
+export type KnownGuide = {
+  id: string
+  storeId: number
+  merchant: string
+  state: 'registered' | 'quarantined'
+}
 
 /** One of the staff, with all that does not change between two versions of the documents. */
 export type Member = {
   id: string
   weight: number
   rotates: boolean
+  tags: readonly string[]
+  caps: { perDay: number; perHour: number } | null
   barred: Extract<NotChosen, 'WRONG_STORE' | 'QUARANTINED' | 'UNREGISTERED'> | null
-  spans: readonly WeekSpan[]
 }
 
+/** Staff and roster made ready for many decisions. */
 export type Crew = {
   members: readonly Member[]
   byId: ReadonlyMap<string, Member>
-  minuteOfWeek: (atMs: number) => number
+  hasCaps: boolean
+  presence: Presence
+  calendar: Calendar
+  dayStartsAtMinute: number
 }
 
-/** Staff and roster made ready for many decisions; `guides` is every guide that the mirror knows of those named. */
+/** `guides` is what the mirror knows of those whom staff names; `merchant` is the store's. */
 export function gatherCrew(
-  storeId: number,
+  merchant: string,
   staff: Staff,
   roster: Roster,
   guides: ReadonlyMap<string, KnownGuide>,
 ): Crew {
-  const spans = weekSpans(
-    roster,
-    staff.guides.map(({ id }) => id),
-  )
-  const members = staff.guides.map(({ id, weight, rotates }) => ({
+  const members = staff.guides.map(({ id, weight, rotates, tags, caps }) => ({
     id,
     weight,
     rotates,
-    barred: barredReason(storeId, guides.get(id)),
-    spans: spans.get(id) ?? [],
+    tags: tags ?? [],
+    caps: caps
+      ? {
+          perDay: caps.per_day ?? Number.POSITIVE_INFINITY,
+          perHour: caps.per_hour ?? Number.POSITIVE_INFINITY,
+        }
+      : null,
+    barred: barredReason(merchant, guides.get(id)),
   }))
   return {
     members,
     byId: new Map(members.map(member => [member.id, member])),
-    minuteOfWeek: createStoreTime(staff.timezone),
+    hasCaps: members.some(({ caps }) => caps !== null),
+    presence: readRoster(
+      roster,
+      members.map(({ id }) => id),
+    ),
+    calendar: createCalendar(staff.timezone),
+    dayStartsAtMinute: minutesOf(staff.day_starts_at),
   }
 }
 
-function barredReason(storeId: number, guide: KnownGuide | undefined): Member['barred'] {
+// A guide of another store of the merchant is borrowed; WeChat Pay knows no guide of another merchant.
+function barredReason(merchant: string, guide: KnownGuide | undefined): Member['barred'] {
   if (!guide) return 'UNREGISTERED'
   if (guide.state === 'quarantined') return 'QUARANTINED'
-  return guide.storeId === storeId ? null : 'WRONG_STORE'
+  return guide.merchant === merchant ? null : 'WRONG_STORE'
 }
 
-/** Null when the member may serve now; `always` asks only that the guide can be assigned at all. */
+/** When the present clock hour and business day began, in epoch milliseconds: caps count from there. */
+export type CountingFrom = { hourMs: number; dayMs: number }
+
+export function countingFrom({ calendar, dayStartsAtMinute }: Crew, moment: Moment): CountingFrom {
+  const { atMs, day, minute } = moment
+  return {
+    hourMs: calendar.instantOf(day, minute - (minute % 60)),
+    dayMs: Math.min(
+      atMs,
+      calendar.instantOf(businessDay(moment, dayStartsAtMinute), dayStartsAtMinute),
+    ),
+  }
+}
+
+/** The day that the shop is in: until `day_starts_at` it is still yesterday. */
+export function businessDay({ day, minute }: Moment, dayStartsAtMinute: number): number {
+  return minute >= dayStartsAtMinute ? day : day - 1
+}
+
+/** What changes from order to order: who is paused, and how many orders each has had. */
+export type State = {
+  isPaused(guideId: string): boolean
+  tally(guideId: string): { hour: number; day: number }
+}
+
+/** Null when the member may serve at that moment. */
 export function whyNot(
   member: Member,
-  condition: 'on_shift' | 'always',
-  minuteOfWeek: number,
+  condition: Condition,
+  crew: Crew,
+  moment: Moment,
+  state: State,
 ): NotChosen | null {
   if (member.barred) return member.barred
   if (condition === 'always') return null
-  return isWithin(member.spans, minuteOfWeek) ? null : 'OFF_SHIFT'
+  const today = businessDay(moment, crew.dayStartsAtMinute)
+  const { presence } = crew
+  if (condition === 'on_roster_today') {
+    const absence = presence.absenceOn(member.id, today)
+    if (absence) return absence.kind
+    return presence.spansOn(today).has(member.id) ? null : 'OFF_SHIFT'
+  }
+  if (!isOnShift(presence, member.id, moment)) {
+    return presence.absenceOn(member.id, moment.day)?.kind ?? 'OFF_SHIFT'
+  }
+  if (state.isPaused(member.id)) return 'PAUSED'
+  return member.caps ? overCap(member.caps, state.tally(member.id)) : null
+}
+
+function overCap(
+  { perDay, perHour }: NonNullable<Member['caps']>,
+  { day, hour }: { day: number; hour: number },
+): NotChosen | null {
+  if (day >= perDay) return 'CAP_DAY'
+  return hour >= perHour ? 'CAP_HOUR' : null
 }

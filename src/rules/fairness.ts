@@ -12,14 +12,21 @@ export const unitsPerOrder = 720_720
 /** A guide who could serve the order. `lastServed` is the turn of the book that they last took, 0 for never. */
 export type Candidate = { id: string; weight: number; balance: number; lastServed: number }
 
-/** What an order is worth to each, in units; sums to `unitsPerOrder` exactly (largest remainder, then smaller id). */
-export function shares(candidates: readonly Pick<Candidate, 'id' | 'weight'>[]): number[] {
+/** `fair_by: amount`: what a fen is worth. A balance stays a safe integer for 1,000 guides and 10^10 fen an order. */
+export const unitsPerFen = 720
+
+/** What `units` are worth to each; sums to them exactly (largest remainder, then smaller id). All weights 0: nobody has a share. */
+export function shares(
+  candidates: readonly Pick<Candidate, 'id' | 'weight'>[],
+  units = unitsPerOrder,
+): number[] {
   const total = candidates.reduce((sum, { weight }) => sum + weight, 0)
-  const split = candidates.map(({ weight }) => Math.floor((unitsPerOrder * weight) / total))
-  const left = unitsPerOrder - split.reduce((sum, share) => sum + share, 0)
+  if (total === 0) return candidates.map(() => 0)
+  const split = candidates.map(({ weight }) => Math.floor((units * weight) / total))
+  const left = units - split.reduce((sum, share) => sum + share, 0)
   if (left === 0) return split
 
-  const remainder = (index: number) => (unitsPerOrder * (candidates[index]?.weight ?? 0)) % total
+  const remainder = (index: number) => (units * (candidates[index]?.weight ?? 0)) % total
   const order = candidates
     .map(({ id }, index) => ({ id, index, remainder: remainder(index) }))
     .sort((a, b) => b.remainder - a.remainder || (a.id < b.id ? -1 : 1))
@@ -47,5 +54,22 @@ export function nextTurn(candidates: readonly Candidate[], split: readonly numbe
 
 /** What a turn adds to each balance, summing to zero; the negative of it is the refund. */
 export function turnChanges(split: readonly number[], chosen: number): number[] {
-  return split.map((share, index) => (index === chosen ? share - unitsPerOrder : share))
+  const units = split.reduce((sum, share) => sum + share, 0)
+  return split.map((share, index) => (index === chosen ? share - units : share))
+}
+
+/**
+ * The most that a guide can be charged and still stand at −2 orders or above, given what the share of it adds: what
+ * a hit that is not a turn (`counts: clamped`) costs.
+ */
+export function clampedUnits(
+  balance: number,
+  weight: number,
+  totalWeight: number,
+  units: number,
+): number {
+  const room = balance + 2 * unitsPerOrder
+  if (room <= 0) return 0
+  const others = totalWeight - weight
+  return others <= 0 ? units : Math.min(units, Math.floor((room * totalWeight) / others))
 }

@@ -1,39 +1,79 @@
 import { z } from 'zod'
+import { guideIdSchema, localTimeSchema, say, tagSchema, weekdays } from './names.ts'
 
-const condition = z.enum(['on_shift', 'always'])
+export const channels = ['payment_code', 'jsapi', 'mini_program', 'app', 'h5', 'native'] as const
+
+const condition = z.enum(['on_shift', 'on_roster_today', 'always'])
+export type Condition = z.infer<typeof condition>
+
+const amountSchema = z.int().min(0).max(10_000_000_000)
+
+const whenSchema = z
+  .strictObject({
+    channel: z.array(z.enum(channels)).min(1).optional(),
+    min_amount: amountSchema.optional(),
+    max_amount: amountSchema.optional(),
+    member_level: z.array(z.string().min(1).max(32)).min(1).max(100).optional(),
+    between: z.tuple([localTimeSchema, localTimeSchema]).optional(),
+    days: z.array(z.enum(weekdays)).min(1).max(7).optional(),
+  })
+  .refine(
+    ({ min_amount = 0, max_amount = Number.POSITIVE_INFINITY }) => min_amount <= max_amount,
+    say('min_amount is above max_amount', 'min_amount 大于 max_amount'),
+  )
+export type When = z.infer<typeof whenSchema>
+
+const counts = z.enum(['none', 'full', 'clamped']).default('none')
+const when = { when: whenSchema.optional() }
+const bookSchema = z.string().min(1).max(32)
 
 const stepSchema = z.discriminatedUnion('use', [
-  z.strictObject({ use: z.literal('hint'), if: condition.default('on_shift') }),
-  z.strictObject({ use: z.literal('owner'), if: condition.default('on_shift') }),
+  z.strictObject({ use: z.literal('hint'), if: condition.default('on_shift'), counts, ...when }),
+  z.strictObject({
+    use: z.literal('owner'),
+    if: condition.default('on_shift'),
+    max_age_days: z.int().min(1).max(36_500).optional(),
+    follow_cover: z.boolean().default(true),
+    counts,
+    ...when,
+  }),
   z.strictObject({
     use: z.literal('rotate'),
-    among: z.strictObject({ on_shift: z.literal(true) }).default({ on_shift: true }),
+    by: z.enum(['fair', 'listed', 'random']).default('fair'),
+    among: z
+      .strictObject({ on_shift: z.boolean().default(true), tag: tagSchema.optional() })
+      .default({ on_shift: true }),
+    book: bookSchema.optional(),
+    ...when,
+  }),
+  z.strictObject({
+    use: z.literal('guide'),
+    id: guideIdSchema,
+    if: condition.default('on_shift'),
+    counts,
+    ...when,
   }),
   z.strictObject({ use: z.literal('none') }),
 ])
 
 /** Top to bottom, the first step that yields a guide wins; `none` ends the plan. */
 export const planSchema = z.strictObject({
-  fair_by: z.literal('orders').default('orders'),
+  fair_by: z.enum(['orders', 'amount']).default('orders'),
   steps: z
     .array(stepSchema)
     .min(1)
     .max(50)
     .refine(
       steps => steps.every((step, index) => (step.use === 'none') === (index === steps.length - 1)),
-      '`none` must stand once, as the last step',
+      say('`none` must stand once, as the last step', '“none”必须出现一次，且是最后一步'),
     ),
 })
 
 export type Plan = z.infer<typeof planSchema>
 export type Step = Plan['steps'][number]
+export type StepOf<U extends Step['use']> = Extract<Step, { use: U }>
 
 /** A new store's plan: the member's own guide, else whose turn it is, else nobody. */
-export const defaultPlan: Plan = {
-  fair_by: 'orders',
-  steps: [
-    { use: 'owner', if: 'on_shift' },
-    { use: 'rotate', among: { on_shift: true } },
-    { use: 'none' },
-  ],
-}
+export const defaultPlan: Plan = planSchema.parse({
+  steps: [{ use: 'owner' }, { use: 'rotate' }, { use: 'none' }],
+})

@@ -1,63 +1,208 @@
 import { z } from 'zod'
-import { guideIdSchema, localTimeSchema, minutesOf, weekdays } from './names.ts'
+import {
+  dayNumber,
+  guideIdSchema,
+  localDateSchema,
+  localTimeSchema,
+  minutesOf,
+  say,
+  weekdayOf,
+  weekdays,
+} from './names.ts'
 
-const namedGuide = guideIdSchema.refine(id => id !== '*', '`*` must stand alone')
+const namedGuide = guideIdSchema.refine(
+  id => id !== '*',
+  say('`*` must stand alone', '“*”表示全体，必须单独出现'),
+)
 
-const shiftSchema = z.strictObject({
+const shift = {
   shift: z.string().min(1).max(64),
-  days: z.array(z.enum(weekdays)).min(1).max(7),
   from: localTimeSchema,
   to: localTimeSchema,
   guides: z.union([z.tuple([z.literal('*')]), z.array(namedGuide).max(1000)]),
-})
+}
+
+const weeklySchema = z.strictObject({ ...shift, days: z.array(z.enum(weekdays)).min(1).max(7) })
+
+const dateSchema = z
+  .strictObject({
+    date: localDateSchema,
+    mode: z.enum(['replace', 'add', 'closed']),
+    shifts: z.array(z.strictObject(shift)).max(100).optional(),
+  })
+  .superRefine(({ mode, shifts }, context) => {
+    if ((mode === 'closed') === (shifts === undefined)) return
+    context.addIssue({
+      code: 'custom',
+      path: ['shifts'],
+      ...(mode === 'closed'
+        ? say('a closed day has no shifts', '休业日不能有班次')
+        : say('says which shifts there are', '须写明当日班次')),
+    })
+  })
+
+const awaySchema = z
+  .strictObject({
+    guide: guideIdSchema,
+    from: localDateSchema.optional(),
+    to: localDateSchema.optional(),
+    left: localDateSchema.optional(),
+    cover: guideIdSchema.optional(),
+    why: z.string().max(200).optional(),
+  })
+  .superRefine(({ guide, from, to, left, cover }, context) => {
+    const issue = (path: string, text: ReturnType<typeof say>) =>
+      context.addIssue({ code: 'custom', path: [path], ...text })
+    const isLeave = from !== undefined && to !== undefined && left === undefined
+    const hasLeft = left !== undefined && from === undefined && to === undefined
+    if (!isLeave && !hasLeft) {
+      issue('from', say('needs from and to, or left alone', '须填 from 和 to，或只填 left'))
+    }
+    if (from !== undefined && to !== undefined && to < from) {
+      issue('to', say('is before from', '早于 from'))
+    }
+    if (cover === guide) issue('cover', say('must be somebody else', '必须是另一位'))
+  })
 
 /**
- * Who is on when, in the store's own time. Shifts are half-open: `from` is in, `to` is out;
- * a `to` not after its `from` lies on the next day, and the shift belongs to the day it starts.
- * `["*"]` means all on the staff.
+ * Who is on when, in the store's own time. Shifts are half-open: `from` is in, `to` is out; a `to` not after its `from`
+ * lies on the next day, and the shift belongs to the day it starts. `["*"]` means all on the staff. Leave is inclusive in
+ * local days; `left` is the first day on which the guide is no longer there.
  */
-export const rosterSchema = z.strictObject({ weekly: z.array(shiftSchema).max(1000) })
+export const rosterSchema = z.strictObject({
+  weekly: z.array(weeklySchema).max(1000),
+  dates: z.array(dateSchema).max(1000).optional(),
+  away: z.array(awaySchema).max(5000).optional(),
+})
 
 export type Roster = z.infer<typeof rosterSchema>
+type Shift = Pick<Roster['weekly'][number], 'shift' | 'from' | 'to' | 'guides'>
 
 /** A new store's roster: all on the staff, at all hours. */
 export const defaultRoster: Roster = {
   weekly: [{ shift: 'all', days: [...weekdays], from: '00:00', to: '00:00', guides: ['*'] }],
 }
 
-const minutesPerDay = 24 * 60
-export const minutesPerWeek = 7 * minutesPerDay
+export const minutesPerDay = 24 * 60
 
-/** Minutes since Monday 00:00 store time; `to` may pass the end of the week. */
-export type WeekSpan = { from: number; to: number }
+/** Minutes of the day on which the shift starts; `to` may pass the end of that day. */
+export type Span = { from: number; to: number }
 
-/** The weekly spans of each guide that the roster names. */
-export function weekSpans(
-  roster: Roster,
-  staffIds: readonly string[],
-): ReadonlyMap<string, readonly WeekSpan[]> {
-  const spans = new Map<string, WeekSpan[]>()
-  for (const shift of roster.weekly) {
+export type Absence = { kind: 'AWAY' | 'LEFT'; cover: string | null }
+
+/** A roster made ready: what each local day holds. */
+export type Presence = {
+  /** The shifts that belong to a day, by guide; absences not looked at. */
+  spansOn(day: number): ReadonlyMap<string, readonly Span[]>
+  absenceOn(guideId: string, day: number): Absence | null
+}
+
+const maxDaysKept = 64
+const nobody: ReadonlyMap<string, readonly Span[]> = new Map()
+
+export function readRoster(roster: Roster, staffIds: readonly string[]): Presence {
+  const byWeekday = new Map(weekdays.map(day => [day, spansOf(weeklyOn(roster, day), staffIds)]))
+  const overrides = new Map<number, NonNullable<Roster['dates']>>()
+  for (const override of roster.dates ?? []) {
+    const day = dayNumber(override.date)
+    overrides.set(day, [...(overrides.get(day) ?? []), override])
+  }
+  const absences = absencesByGuide(roster)
+  const overridden = new Map<number, ReadonlyMap<string, readonly Span[]>>()
+
+  function overriddenDay(day: number): ReadonlyMap<string, readonly Span[]> {
+    const known = overridden.get(day)
+    if (known) return known
+    const made = spansOf(shiftsOn(roster, overrides.get(day) ?? [], day), staffIds)
+    if (overridden.size >= maxDaysKept) overridden.clear()
+    overridden.set(day, made)
+    return made
+  }
+
+  return {
+    spansOn: day =>
+      overrides.has(day) ? overriddenDay(day) : (byWeekday.get(weekdayOf(day)) ?? nobody),
+
+    absenceOn(guideId, day) {
+      for (const { from, to, absence } of absences.get(guideId) ?? []) {
+        if (day >= from && day <= to) return absence
+      }
+      return null
+    },
+  }
+}
+
+function weeklyOn(roster: Roster, day: (typeof weekdays)[number]): Shift[] {
+  return roster.weekly.filter(({ days }) => days.includes(day))
+}
+
+function shiftsOn(roster: Roster, overrides: NonNullable<Roster['dates']>, day: number): Shift[] {
+  if (overrides.some(({ mode }) => mode === 'closed')) return []
+  const replaced = overrides.some(({ mode }) => mode === 'replace')
+  const base = replaced ? [] : weeklyOn(roster, weekdayOf(day))
+  return [...base, ...overrides.flatMap(({ shifts }) => shifts ?? [])]
+}
+
+function spansOf(shifts: readonly Shift[], staffIds: readonly string[]): Map<string, Span[]> {
+  const spans = new Map<string, Span[]>()
+  for (const shift of shifts) {
     const from = minutesOf(shift.from)
     const to = minutesOf(shift.to)
-    const length = to > from ? to - from : to + minutesPerDay - from
-    const guides = shift.guides[0] === '*' ? staffIds : shift.guides
-    for (const day of shift.days) {
-      const start = weekdays.indexOf(day) * minutesPerDay + from
-      for (const guide of guides) {
-        const own = spans.get(guide) ?? []
-        own.push({ from: start, to: start + length })
-        spans.set(guide, own)
-      }
+    const span = { from, to: to > from ? to : to + minutesPerDay }
+    for (const guide of shift.guides[0] === '*' ? staffIds : shift.guides) {
+      const own = spans.get(guide)
+      if (own) own.push(span)
+      else spans.set(guide, [span])
     }
   }
   return spans
 }
 
-export function isWithin(spans: readonly WeekSpan[], minuteOfWeek: number): boolean {
+function absencesByGuide(roster: Roster) {
+  const absences = new Map<string, { from: number; to: number; absence: Absence }[]>()
+  for (const { guide, from, to, left, cover } of roster.away ?? []) {
+    const kind = left === undefined ? 'AWAY' : 'LEFT'
+    const first = dayNumber(left ?? from ?? '')
+    const last = left === undefined ? dayNumber(to ?? '') : Number.POSITIVE_INFINITY
+    const own = absences.get(guide) ?? []
+    own.push({ from: first, to: last, absence: { kind, cover: cover ?? null } })
+    absences.set(guide, own)
+  }
+  // Who has left is gone, whatever leave they had asked for.
+  for (const own of absences.values()) {
+    own.sort((a, b) => Number(b.absence.kind === 'LEFT') - Number(a.absence.kind === 'LEFT'))
+  }
+  return absences
+}
+
+/** Whether a shift of that day, or one of the day before that runs past midnight, holds the minute. */
+export function isOnShift(
+  presence: Presence,
+  guideId: string,
+  { day, minute }: { day: number; minute: number },
+): boolean {
+  return (
+    holds(presence.spansOn(day).get(guideId), minute, presence, guideId, day) ||
+    holds(
+      presence.spansOn(day - 1).get(guideId),
+      minute + minutesPerDay,
+      presence,
+      guideId,
+      day - 1,
+    )
+  )
+}
+
+function holds(
+  spans: readonly Span[] | undefined,
+  minute: number,
+  presence: Presence,
+  guideId: string,
+  day: number,
+): boolean {
+  if (!spans) return false
   for (const { from, to } of spans) {
-    if (minuteOfWeek >= from && minuteOfWeek < to) return true
-    if (minuteOfWeek + minutesPerWeek < to) return true
+    if (minute >= from && minute < to) return presence.absenceOn(guideId, day) === null
   }
   return false
 }

@@ -1,33 +1,50 @@
 import { z } from 'zod'
-import { guideIdSchema, localTimeSchema } from './names.ts'
-import { isTimezone } from './store-time.ts'
+import { isTimezone } from './calendar.ts'
+import { guideIdSchema, localTimeSchema, say, tagSchema } from './names.ts'
 
-/** Who works in a store. A guide that does not rotate is reached by a named step only. */
+const capSchema = z.int().min(1).max(100_000)
+
+const memberSchema = z.strictObject({
+  id: guideIdSchema,
+  weight: z.int().min(1).max(100).default(1),
+  rotates: z.boolean().default(true),
+  caps: z
+    .strictObject({ per_day: capSchema.optional(), per_hour: capSchema.optional() })
+    .optional(),
+  tags: z.array(tagSchema).max(20).optional(),
+})
+
+/**
+ * Who works in a store; a guide of another store of the merchant may stand here too.
+ *
+ * A guide that does not rotate is reached by a named step only. Caps count the orders that the guide got in this store
+ * in the clock hour and in the business day, tests, refusals and closed orders left out.
+ */
 export const staffSchema = z
   .strictObject({
-    timezone: z.string().max(64).refine(isTimezone, 'must be an IANA time zone'),
+    timezone: z
+      .string()
+      .max(64)
+      .refine(isTimezone, say('must be an IANA time zone', '应为 IANA 时区，例如 Asia/Shanghai')),
     day_starts_at: localTimeSchema.default('00:00'),
-    guides: z
-      .array(
-        z.strictObject({
-          id: guideIdSchema,
-          weight: z.int().min(1).max(100).default(1),
-          rotates: z.boolean().default(true),
-        }),
-      )
-      .max(1000),
+    guides: z.array(memberSchema).max(1000),
   })
   .superRefine(({ guides }, context) => {
     const seen = new Set<string>()
     for (const [index, { id }] of guides.entries()) {
       if (seen.has(id)) {
-        context.addIssue({ code: 'custom', path: ['guides', index, 'id'], message: 'stands twice' })
+        context.addIssue({
+          code: 'custom',
+          path: ['guides', index, 'id'],
+          ...say('stands twice', '重复出现'),
+        })
       }
       seen.add(id)
     }
   })
 
 export type Staff = z.infer<typeof staffSchema>
+export type StaffMember = Staff['guides'][number]
 
 /** A new store's staff: every registered guide, each with the same weight. */
 export function defaultStaff(timezone: string, guideIds: readonly string[]): Staff {
