@@ -13,7 +13,8 @@ export type App = ReturnType<typeof createApp>
 
 const maxBodyBytes = 64 * 1024
 const requestIdPattern = /^[\w.:-]{1,128}$/
-const jsonPattern = /^application\/json\s*(;|$)/i
+// As hono reads it, or the body would not be looked at; JSON is UTF-8 (RFC 8259).
+const jsonPattern = /^application\/json(;\s*charset="?utf-8"?)?$/i
 
 /** The whole HTTP service from its dependencies; does nothing until it is asked. */
 export function createApp(deps: {

@@ -44,6 +44,14 @@ export class AppError extends Error {
   }
 }
 
+/** The disk is full: nothing was written, and reads go on. */
+export function isStorageFull(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_FULL'
+}
+
+export const storageFull = (): AppError =>
+  new AppError('storage_full', 'Nothing was written; free some disk space.')
+
 /** A mistake in the surroundings that ends the process at start, said in one sentence (exit 78, EX_CONFIG). */
 export class StartError extends Error {
   readonly exitCode: number

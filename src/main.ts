@@ -5,6 +5,8 @@ import { openLog } from './log.ts'
 import { startService } from './service.ts'
 
 async function main(): Promise<void> {
+  // What the service writes is for its own user.
+  process.umask(0o077)
   const config = loadConfig(process.env)
   const log = openLog(config.logLevel)
   const { account } = config

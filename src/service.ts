@@ -31,6 +31,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const lock = takeDataDir(dataDir)
   const db = openDatabase(join(dataDir, 'smartguide.db'))
   const mirror = openMirror(db)
+  mirror.refuseOther(account)
   const keys = openKeys(db)
   const madeAdminKey = installAdminKey(keys, config.adminKeyFile, clock.nowMs())
   const client = createClient({
@@ -39,8 +40,6 @@ export async function startService(config: Config & { account: MerchantAccount }
     platformSerial: account.publicKeyId,
     clock,
   })
-  await checkAccount(client, account, log)
-  mirror.claim(account)
 
   const assignments = createAssignments({
     ledger: openLedger(db),
@@ -68,8 +67,13 @@ export async function startService(config: Config & { account: MerchantAccount }
     isReady: () => ready,
     report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
   })
+  // An order that an earlier process left waits for nothing; a new directory is claimed only for keys that fit.
+  const checked = checkAccount(client, account, log)
   await assignments.resume()
+  await checked
+  mirror.claim(account)
   const { server, url } = await listen(app.fetch, config)
+  const underWay = countRequests(server)
   ready = true
 
   return {
@@ -80,7 +84,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false
-      await closeServer(server)
+      await closeServer(server, underWay)
       await Promise.race([assignments.drain(), after(stopLimitMs)])
       await Promise.race([client.close(), after(1000)])
       db.$client.close()
@@ -145,11 +149,23 @@ function sayListenFault(cause: NodeJS.ErrnoException, host: string, port: number
   return new StartError(`The service cannot listen on ${host}:${port}: ${cause.message}.`, 69)
 }
 
-async function closeServer(server: Server): Promise<void> {
-  const closed = new Promise<void>(done => server.close(() => done()))
-  server.closeIdleConnections()
-  await Promise.race([closed, after(stopLimitMs)])
+/** Resolves when the requests under way are answered, or the limit is reached; a connection that asks nothing holds up nobody. */
+async function closeServer(server: Server, underWay: () => number): Promise<void> {
+  const untilMs = performance.now() + stopLimitMs
+  server.close()
+  while (underWay() > 0 && performance.now() < untilMs) await after(5)
   server.closeAllConnections()
+}
+
+function countRequests(server: Server): () => number {
+  let underWay = 0
+  server.on('request', (_, response) => {
+    underWay += 1
+    response.once('close', () => {
+      underWay -= 1
+    })
+  })
+  return () => underWay
 }
 
 function after(ms: number): Promise<void> {

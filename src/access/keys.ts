@@ -21,6 +21,9 @@ export type NewKey = Pick<Key, 'scope' | 'stores' | 'name' | 'expiresAtMs'>
 
 export type Keys = ReturnType<typeof openKeys>
 
+/** Keys of these names are the service's own, made anew at its start. */
+export const reservedNames = ['ADMIN_KEY_FILE', 'demo']
+
 const keyPattern = /^spa_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{8})$/
 const dummyDigest = '0'.repeat(64)
 
@@ -58,6 +61,10 @@ export function openKeys(db: Db) {
       db.transaction(
         () => {
           db.delete(keys).where(eq(keys.name, key.name)).run()
+          // It may have been made by hand, as any other key, before it became this one.
+          db.delete(keys)
+            .where(eq(keys.id, parseKey(text)?.id ?? ''))
+            .run()
           store(text, key, nowMs)
         },
         { behavior: 'immediate' },
@@ -75,7 +82,9 @@ export function openKeys(db: Db) {
 
     /** The key behind an Authorization header, or null: malformed, unknown, wrong and expired are not told apart. */
     authenticate(authorization: string | undefined, nowMs: number): Key | null {
-      const parts = authorization?.startsWith('Bearer ') ? parseKey(authorization.slice(7)) : null
+      const parts = /^bearer /i.test(authorization ?? '')
+        ? parseKey(authorization?.slice(7) ?? '')
+        : null
       if (!parts) return null
       const row = byId.get({ id: parts.id })
       const isRight = equalDigests(digestOf(parts.secret), row?.digest ?? dummyDigest)

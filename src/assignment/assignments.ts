@@ -5,7 +5,7 @@ import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
-import { type FlightDeps, fly, type Upstreams, type Window } from './fly.ts'
+import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
 import { createOutbox } from './outbox.ts'
 import { resolve } from './resolve.ts'
 
@@ -59,18 +59,27 @@ export function createAssignments(deps: {
   let draining = false
 
   const flying: FlightDeps = {
-    ledger,
     client: deps.client,
     clock,
     random: deps.random ?? Math.random,
     attemptTimeoutMs: deps.attemptTimeoutMs ?? 2000,
     subMchidOf: ({ merchant }) => (deps.mode === 'partner' ? merchant : null),
-    noted: deps.noted ?? (() => {}),
+    noted(order, attempt, outcome) {
+      if (outcome.kind === 'rejected' && outcome.blames === 'guide') quarantine(order)
+      deps.noted?.(order, attempt, outcome)
+    },
   }
 
+  // Its turn is given back: still in the pool, the guide would be first again, and take every order of the store.
+  function quarantine({ guideId }: Order): void {
+    if (guideId !== null) mirror.quarantine(guideId)
+  }
+
+  /** Puts the order's flight on the map at once, so that nobody else starts one; it leaves the map when it has landed. */
   function depart(key: string, recorded: Promise<Recorded>, maxAttempts: number): Flight {
     const flight: Flight = {
       endsAtMs: Number.POSITIVE_INFINITY,
+      shorten: null,
       recorded,
       landed: recorded.then(({ order, isNew }) =>
         // One that was pending before us is deferred: the outbox has it.
@@ -83,13 +92,20 @@ export function createAssignments(deps: {
     return flight
   }
 
-  /** A ledger that fails does not lose the order: it stays in the air, with the same guide, until it is recorded. */
   async function flyHome(order: Order, window: Window, maxAttempts: number): Promise<Order> {
+    const landing = await fly(order, window, maxAttempts, flying)
+    const landed = await writeDown(order, landing)
+    if (landed.dueAtMs !== null) outbox.expect(landed.dueAtMs)
+    return landed
+  }
+
+  /** What was learnt is not lost, and nothing is sent again, because the ledger cannot be written now. */
+  async function writeDown(order: Order, landing: Landing): Promise<Order> {
     for (;;) {
       try {
-        const landed = await fly(order, window, maxAttempts, flying)
-        if (landed.dueAtMs !== null) outbox.expect(landed.dueAtMs)
-        return landed
+        return landing.kind === 'settle'
+          ? await ledger.settle(order, landing.settlement, landing.attempts)
+          : await ledger.defer(order, landing.dueAtMs, landing.upstream, landing.attempts)
       } catch (cause) {
         failed(cause)
         if (draining) return order
@@ -100,11 +116,12 @@ export function createAssignments(deps: {
 
   async function sendAgain(due: Order): Promise<void> {
     const key = flightKey(due)
-    if (!flights.has(key)) return void (await depart(key, asNew(due), 1).landed)
-    // A duplicate post holds its place for the length of one read; the order must not miss its turn for that.
-    await flights.get(key)?.landed.catch(() => {})
-    const order = await ledger.find(due)
-    if (order?.status === 'pending') await depart(key, asNew(order), 1).landed
+    // A duplicate post holds the order's place for the length of one read.
+    for (let other = flights.get(key); other; other = flights.get(key)) {
+      await other.landed.catch(() => {})
+    }
+    const current = ledger.find(due).then(order => ({ order: order ?? due, isNew: true }))
+    await depart(key, current, 1).landed
   }
 
   function takeIn(posted: PostedOrder, facts: string, store: ReadyStore): Flight {
@@ -129,7 +146,10 @@ export function createAssignments(deps: {
 
   function endWindow(order: Order): void {
     const flight = flights.get(flightKey(order))
-    if (flight) flight.endsAtMs = order.expiresAtMs
+    if (flight) {
+      flight.endsAtMs = order.expiresAtMs
+      flight.shorten?.(Math.max(0, order.expiresAtMs - clock.nowMs()))
+    }
     if (order.dueAtMs !== null) outbox.expect(order.dueAtMs)
   }
 
@@ -155,7 +175,7 @@ export function createAssignments(deps: {
     },
 
     async paid(key, paidAtMs) {
-      const order = present(await ledger.markPaid(key, paidAtMs), key)
+      const order = present(await ledger.markPaid(key, paidAtMs, clock.nowMs()), key)
       if (order.closedAtMs !== null) {
         throw new AppError('order_closed', `Order ${key.outTradeNo} was closed unpaid.`)
       }
@@ -164,7 +184,7 @@ export function createAssignments(deps: {
     },
 
     async closed(key, closedAtMs) {
-      const order = present(await ledger.markClosed(key, closedAtMs), key)
+      const order = present(await ledger.markClosed(key, closedAtMs, clock.nowMs()), key)
       if (order.paidAtMs !== null) {
         throw new AppError('order_paid', `Order ${key.outTradeNo} was paid.`)
       }
@@ -181,8 +201,6 @@ export function createAssignments(deps: {
     },
   }
 }
-
-const asNew = (order: Order): Promise<Recorded> => Promise.resolve({ order, isNew: true })
 
 function flightKey({ merchant, outTradeNo }: OrderKey): string {
   return `${merchant}/${outTradeNo}`

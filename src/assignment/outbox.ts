@@ -11,12 +11,12 @@ export type Outbox = {
 
 const longestNapMs = 1000
 const shortestNapMs = 5
+const maxExpired = 256
 
 /** Sends deferred orders again when they are due, nearest expiry first, at most `maxInAir` at once. */
 export function createOutbox(deps: {
   ledger: Ledger
   clock: Clock
-  /** Must not reject. */
   send(order: Order): Promise<unknown>
   failed(cause: unknown): void
   maxInAir?: number
@@ -55,12 +55,16 @@ export function createOutbox(deps: {
   }
 
   async function sendDue(): Promise<void> {
+    // What is over needs no place in the air, and waits for none.
+    await ledger.expire(clock.nowMs(), maxExpired)
     const places = maxInAir - inAir
     if (places <= 0) return
     const due = await ledger.lease(clock.nowMs(), places)
+    // What was leased stays for the next start.
+    if (stopped) return
     for (const order of due) {
       inAir += 1
-      void send(order).finally(land)
+      void send(order).catch(failed).finally(land)
     }
   }
 

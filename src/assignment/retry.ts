@@ -50,7 +50,7 @@ function afterUnknown(
   if (tried.inFlight >= tried.maxInFlight) {
     return { kind: 'defer', delayMs: Math.max(retryAfterMs ?? 0, backoffMs) }
   }
-  if (reason === 'not_sent') {
+  if (reason === 'not_sent' || reason === 'timeout') {
     const host = (tried.host + 1) % tried.hosts
     // Round all hosts without effect: a pause, so that a closed port makes no storm.
     return { kind: 'again', delayMs: host === 0 ? shortDelay(tried, random) : 0, host }

@@ -42,7 +42,7 @@ export async function startDemo(
     const keys = mintKeys(service, atMs)
     print(
       greeting({
-        url: service.url,
+        url: service.url.replace('//0.0.0.0:', '//127.0.0.1:'),
         simulatorUrl: process.url,
         keys,
         dataDir: config.dataDir,

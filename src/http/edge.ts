@@ -21,6 +21,7 @@ export const bearer = [{ bearer: [] }]
 /** An instant, RFC 3339 with offset, read into epoch milliseconds. */
 export const instantSchema = z.iso
   .datetime({ offset: true, message: 'must be RFC 3339 with an offset' })
+  .refine(text => /^20\d\d-/.test(text), 'must be in this century')
   .openapi({ format: 'date-time', example: '2026-11-23T10:00:00+08:00' })
 
 export const isoOf = (atMs: number): string => new Date(atMs).toISOString()

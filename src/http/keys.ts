@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import { type Key, type Keys, type Scope, scopes } from '../access/keys.ts'
+import { type Key, type Keys, reservedNames, type Scope, scopes } from '../access/keys.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { bearer, createRouter, type Env, instantSchema, isoOf, storeIdSchema } from './edge.ts'
@@ -66,6 +66,12 @@ export function createKeyRoutes({
       context => {
         const { scope, stores, expires_at, name } = context.req.valid('json')
         const nowMs = clock.nowMs()
+        if (scope === 'admin' && stores !== undefined) {
+          throw refusal([{ path: ['stores'], message: 'an admin key is for every store' }])
+        }
+        if (name !== undefined && reservedNames.includes(name)) {
+          throw refusal([{ path: ['name'], message: 'is reserved' }])
+        }
         const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
         if (expiresAtMs !== null && expiresAtMs <= nowMs) {
           throw refusal([{ path: ['expires_at'], message: 'is over already' }])

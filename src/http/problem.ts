@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import { AppError, type ErrorCode, errorTable } from '../errors.ts'
+import { AppError, type ErrorCode, errorTable, isStorageFull, storageFull } from '../errors.ts'
 
 export const problemSchema = z
   .object({
@@ -39,7 +39,7 @@ export function answerProblem(
   context: Context,
   report: (cause: unknown) => void,
 ): Response {
-  const fault = asAppError(thrown)
+  const fault = context.req.raw.signal.aborted ? brokenOff() : asAppError(thrown)
   if (fault.code === 'internal') report(thrown)
   const { status, title } = errorTable[fault.code]
   const problem: Problem = {
@@ -51,13 +51,20 @@ export function answerProblem(
     ...(fault.fields.length > 0 ? { errors: [...fault.fields] } : {}),
   }
   const headers: Record<string, string> = { 'content-type': mediaType }
-  if (fault.retryAfterSeconds !== null) headers['retry-after'] = String(fault.retryAfterSeconds)
+  const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
+  if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
   if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
   return context.body(JSON.stringify(problem), status, headers)
 }
 
+/** The client went away in the middle of its body; nobody reads this answer. */
+function brokenOff(): AppError {
+  return new AppError('invalid_request', 'The request was broken off.')
+}
+
 function asAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown
+  if (isStorageFull(thrown)) return storageFull()
   if (thrown instanceof HTTPException && thrown.status === 400) {
     return new AppError('invalid_request', 'The body is not JSON.')
   }

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { AppError } from '../errors.ts'
+import { isStorageFull, storageFull } from '../errors.ts'
 
 type Job = {
   run: () => unknown
@@ -51,7 +51,7 @@ export function createGroupCommit(
       begin.run()
       return true
     } catch (cause) {
-      for (const job of batch) job.reject(cause)
+      for (const job of batch) job.reject(isStorageFull(cause) ? storageFull() : cause)
       return false
     }
   }
@@ -63,7 +63,7 @@ export function createGroupCommit(
       return true
     } catch (cause) {
       if (batch.length > 1) return false
-      batch[0]?.reject(asAppError(cause))
+      batch[0]?.reject(isStorageFull(cause) ? storageFull() : cause)
       return true
     }
   }
@@ -75,8 +75,8 @@ export function createGroupCommit(
       commit.run()
       return result
     } catch (cause) {
-      if (client.inTransaction) rollback.run()
       hooks.afterRollback()
+      if (client.inTransaction) rollback.run()
       throw cause
     }
   }
@@ -88,9 +88,4 @@ export function createGroupCommit(
         schedule()
       }),
   }
-}
-
-function asAppError(cause: unknown): unknown {
-  const full = cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_FULL'
-  return full ? new AppError('storage_full', 'Nothing was written; free some disk space.') : cause
 }

@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, lte, sql } from 'drizzle-orm'
+import { and, desc, eq, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, DocumentVersions, StepVerdict, Turn } from '../rules/decide.ts'
 import type { NotChosen } from '../rules/eligibility.ts'
@@ -77,6 +77,8 @@ export type Ledger = {
     upstream: Upstream | null,
     attempts: readonly Attempt[],
   ): Promise<Order>
+  /** Ends at most `limit` pending orders whose window is over and that nobody has in the air; how many there were. */
+  expire(nowMs: number, limit: number): Promise<number>
   /** Hands out pending orders that are due, nearest expiry first; each is due again only after it expired. */
   lease(nowMs: number, limit: number): Promise<Order[]>
   /** When the next pending order is due; null when none is pending. */
@@ -84,9 +86,9 @@ export type Ledger = {
   /** Makes every pending order due at once: whoever had them in hand is gone. */
   reclaim(): Promise<number>
   /** Payment ends the window. Null when there is no such order. */
-  markPaid(key: OrderKey, paidAtMs: number): Promise<Order | null>
+  markPaid(key: OrderKey, paidAtMs: number, nowMs: number): Promise<Order | null>
   /** Closing ends the window and gives the turn back. Null when there is no such order. */
-  markClosed(key: OrderKey, closedAtMs: number): Promise<Order | null>
+  markClosed(key: OrderKey, closedAtMs: number, nowMs: number): Promise<Order | null>
 }
 
 /** An order in the air when it expires is settled by its attempt, whose timeout ends then; the lease waits a little for that. */
@@ -113,7 +115,8 @@ export function openLedger(db: Db): Ledger {
       outTradeNo: order.outTradeNo,
       storeId: order.storeId,
       facts: order.facts,
-      cartId: order.cartId,
+      // A test scan must not lend its guide to the order that is meant.
+      cartId: order.test ? null : order.cartId,
       status: resolution.status,
       generation: 1,
       guideId: resolution.guideId,
@@ -161,6 +164,22 @@ export function openLedger(db: Db): Ledger {
     return books.take(before.storeId, { book: turn.book, candidates, chosen: turn.chosen, changes })
   }
 
+  /** The turn of a cart goes to another order of it that is still open or paid; false when there is none. */
+  function passTurnOn(order: Order): boolean {
+    const { id, storeId, cartId, guideId, turn, trace } = order
+    if (turn !== 'taken' || cartId === null || trace === null) return false
+    const heir = statements.heir.get({ storeId, cartId, guideId, id })
+    if (!heir) return false
+    const { turn: passed }: OrderTrace = JSON.parse(trace)
+    const own: OrderTrace = JSON.parse(heir.trace ?? '{"steps":[],"blocked":[],"turn":null}')
+    statements.retrace.run({
+      id: heir.id,
+      turn: 'taken',
+      trace: JSON.stringify({ ...own, turn: passed }),
+    })
+    return true
+  }
+
   function giveTurnBack(order: Order): Order['turn'] {
     if (order.turn !== 'taken' || order.trace === null) return order.turn
     const { turn }: OrderTrace = JSON.parse(order.trace)
@@ -197,7 +216,7 @@ export function openLedger(db: Db): Ledger {
           ...withAttempts(now, attempts),
           status,
           settledAtMs,
-          upstream: upstream ? JSON.stringify(upstream) : now.upstream,
+          upstream: settledUpstream(status, upstream, now),
           dueAtMs: null,
           turn: status === 'rejected' ? giveTurnBack(now) : now.turn,
         })
@@ -215,6 +234,16 @@ export function openLedger(db: Db): Ledger {
         })
       }),
 
+    expire: (nowMs, limit) =>
+      commit.run(
+        () =>
+          statements.over
+            .all({ nowMs, limit })
+            .map(order =>
+              update({ ...order, status: 'expired', settledAtMs: nowMs, dueAtMs: null }),
+            ).length,
+      ),
+
     lease: (nowMs, limit) =>
       commit.run(() =>
         statements.due
@@ -228,22 +257,22 @@ export function openLedger(db: Db): Ledger {
 
     reclaim: () => commit.run(() => statements.reclaim.run().changes),
 
-    markPaid: (key, paidAtMs) =>
+    markPaid: (key, paidAtMs, nowMs) =>
       commit.run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
-        return update({ ...order, ...endOfWindow(order, paidAtMs), paidAtMs })
+        return update({ ...order, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs })
       }),
 
-    markClosed: (key, closedAtMs) =>
+    markClosed: (key, closedAtMs, nowMs) =>
       commit.run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
         return update({
           ...order,
-          ...endOfWindow(order, closedAtMs),
+          ...endOfWindow(order, Math.min(closedAtMs, nowMs)),
           closedAtMs,
-          turn: giveTurnBack(order),
+          turn: passTurnOn(order) ? null : giveTurnBack(order),
         })
       }),
   }
@@ -260,6 +289,15 @@ function endOfWindow(order: Order, atMs: number): Pick<Order, 'expiresAtMs' | 'd
     expiresAtMs,
     dueAtMs: order.dueAtMs === null ? null : Math.min(order.dueAtMs, expiresAtMs),
   }
+}
+
+function settledUpstream(
+  status: Settlement['status'],
+  upstream: Upstream | null,
+  before: Order,
+): string | null {
+  if (status === 'assigned') return null
+  return upstream ? JSON.stringify(upstream) : before.upstream
 }
 
 function withAttempts(
@@ -296,6 +334,7 @@ function prepare(db: Db) {
           eq(orders.cartId, at('cartId')),
           isNotNull(orders.cartId),
           isNotNull(orders.guideId),
+          ne(orders.status, 'rejected'),
         ),
       )
       .orderBy(sql`${orders.id} DESC`)
@@ -348,6 +387,36 @@ function prepare(db: Db) {
       .where(and(pending, lte(orders.dueAtMs, at('nowMs'))))
       .orderBy(orders.expiresAtMs)
       .limit(at('limit'))
+      .prepare(),
+    over: db
+      .select()
+      .from(orders)
+      .where(and(pending, lte(orders.expiresAtMs, at('nowMs')), lte(orders.dueAtMs, at('nowMs'))))
+      .limit(at('limit'))
+      .prepare(),
+    heir: db
+      .select()
+      .from(orders)
+      .where(
+        and(
+          eq(orders.storeId, at('storeId')),
+          eq(orders.cartId, at('cartId')),
+          isNotNull(orders.cartId),
+          eq(orders.guideId, at('guideId')),
+          isNotNull(orders.guideId),
+          isNull(orders.turn),
+          ne(orders.id, at('id')),
+          ne(orders.status, 'rejected'),
+          isNull(orders.closedAtMs),
+        ),
+      )
+      .orderBy(desc(orders.id))
+      .limit(1)
+      .prepare(),
+    retrace: db
+      .update(orders)
+      .set({ turn: sql`${at('turn')}`, trace: sql`${at('trace')}` })
+      .where(eq(orders.id, at('id')))
       .prepare(),
     nextDue: db
       .select({ dueAtMs: sql<number | null>`min(${orders.dueAtMs})` })

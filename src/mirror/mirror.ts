@@ -117,6 +117,16 @@ export function openMirror(db: Db, maxReady = 2048) {
       ready.clear()
     },
 
+    /** Takes a guide out of every decision until they are registered anew. */
+    quarantine(guideId: string): void {
+      const { changes } = db
+        .update(guides)
+        .set({ state: 'quarantined' })
+        .where(eq(guides.guideId, guideId))
+        .run()
+      if (changes > 0) ready.clear()
+    },
+
     guidesOf,
 
     putDocument<K extends DocumentKind>(
@@ -161,11 +171,16 @@ export function openMirror(db: Db, maxReady = 2048) {
       return owner.expiresAtMs !== null && owner.expiresAtMs <= nowMs ? null : owner.guideId
     },
 
-    /** @throws StartError when the file holds another merchant's orders */
+    /** Makes the file that merchant's, if it is nobody's yet. */
     claim({ mode, mchid }: Installation): void {
+      db.insert(installation).values({ id: 1, mode, mchid }).onConflictDoNothing().run()
+    },
+
+    /** @throws StartError when the file holds another merchant's orders */
+    refuseOther({ mode, mchid }: Installation): void {
       const known = db.select().from(installation).get()
-      if (!known) db.insert(installation).values({ id: 1, mode, mchid }).run()
-      else if (known.mode !== mode || known.mchid !== mchid) {
+      if (!known) return
+      if (known.mode !== mode || known.mchid !== mchid) {
         throw new StartError(
           `The data directory belongs to ${known.mode} merchant ${known.mchid}, and the configuration names ${mode} merchant ${mchid}: set DATA_DIR to another directory.`,
         )

@@ -9,6 +9,14 @@ export type Attempted =
 
 export type WireRequest = { method: 'GET' | 'POST'; path: string; body: string; headers: string[] }
 
+/** Lets whoever asked shorten a request under way. */
+export type Leash = {
+  /** From `leftMs` on it is not sent any more; if it has left, its answer has a moment longer. Null while nothing is under way. */
+  shorten: ((leftMs: number) => void) | null
+}
+
+const answerGraceMs = 200
+
 /**
  * Sends one request and gathers its answer; resolves always, within `timeoutMs` of the call.
  *
@@ -20,9 +28,11 @@ export function attempt(
   request: WireRequest,
   authorize: () => Promise<string>,
   timeoutMs: number,
+  leash?: Leash,
 ): Promise<Attempted> {
   const { promise, resolve } = Promise.withResolvers<Attempted>()
   const attempt = new Attempt(resolve, timeoutMs)
+  if (leash) leash.shorten = leftMs => attempt.shorten(leftMs)
   authorize().then(
     authorization => attempt.send(pool, request, authorization),
     error => attempt.onResponseError(null, error),
@@ -39,11 +49,21 @@ class Attempt implements Dispatcher.DispatchHandler {
   #headers: IncomingHttpHeaders = {}
   #chunks: Buffer[] = []
   readonly #resolve: (attempted: Attempted) => void
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout
+  #sendBeforeMs: number
 
   constructor(resolve: (attempted: Attempted) => void, timeoutMs: number) {
     this.#resolve = resolve
-    this.#timer = setTimeout(() => this.#expire(timeoutMs), timeoutMs)
+    this.#sendBeforeMs = performance.now() + timeoutMs
+    this.#timer = setTimeout(() => this.#expire(), timeoutMs)
+  }
+
+  shorten(leftMs: number): void {
+    const endMs = performance.now() + leftMs
+    if (this.#settled || endMs >= this.#sendBeforeMs) return
+    this.#sendBeforeMs = endMs
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#expire(), leftMs + (this.#left ? answerGraceMs : 0))
   }
 
   send(pool: Dispatcher, request: WireRequest, authorization: string): void {
@@ -56,7 +76,9 @@ class Attempt implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     // Its time ran out in the queue. Throwing takes it off the queue and, unlike an abort,
     // leaves the good connection to the next.
-    if (this.#settled) throw new Error('timed out before it was sent')
+    if (this.#settled || performance.now() >= this.#sendBeforeMs) {
+      throw new Error('timed out before it was sent')
+    }
     this.#controller = controller
   }
 
@@ -84,8 +106,8 @@ class Attempt implements Dispatcher.DispatchHandler {
     return this.#controller !== null
   }
 
-  #expire(timeoutMs: number): void {
-    const detail = `no answer in ${timeoutMs} ms`
+  #expire(): void {
+    const detail = 'no answer in time'
     this.#settle({ kind: 'lost', reason: this.#left ? 'timeout' : 'not_sent', detail })
     this.#controller?.abort(new Error(detail))
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { type Answer, cleanText } from './answer.ts'
-import { attempt, type WireRequest } from './attempt.ts'
+import { attempt, type Leash, type WireRequest } from './attempt.ts'
 import { parseBaseUrl } from './base-url.ts'
 import { classify, type Outcome, unanswered } from './outcome.ts'
 import { openPool } from './pool.ts'
@@ -27,6 +27,7 @@ export type AssignRequest = {
   subMchid: string | null
   host: number
   timeoutMs: number
+  leash?: Leash
 }
 
 export type Client = {
@@ -62,14 +63,19 @@ export function createClient(options: ClientOptions): Client {
   const idle = Promise.withResolvers<void>()
   let closing: Promise<unknown> | null = null
 
-  async function call(request: WireRequest, host: number, timeoutMs: number): Promise<Outcome> {
+  async function call(
+    request: WireRequest,
+    host: number,
+    timeoutMs: number,
+    leash?: Leash,
+  ): Promise<Outcome> {
     const pool = pools[host]
     assert(pool !== undefined, `no host ${host}`)
     if (closing !== null) return unanswered('not_sent', 'the client is closed')
     if (!(timeoutMs > 0)) return unanswered('not_sent', 'no time left')
     const { method, path, body } = request
     underWay++
-    const attempted = await attempt(pool, request, () => sign(method, path, body), timeoutMs)
+    const attempted = await attempt(pool, request, () => sign(method, path, body), timeoutMs, leash)
     if (--underWay === 0 && closing !== null) idle.resolve()
     if (attempted.kind === 'lost') {
       return unanswered(attempted.reason, cleanText(attempted.detail, 256))
@@ -91,10 +97,10 @@ export function createClient(options: ClientOptions): Client {
   return {
     hosts,
 
-    async assign({ guideId, outTradeNo, subMchid, host, timeoutMs }) {
+    async assign({ guideId, outTradeNo, subMchid, host, timeoutMs, leash }) {
       const path = assignPath(guideId)
       const body = assignBody(outTradeNo, subMchid)
-      return call({ method: 'POST', path, body, headers: postHeaders }, host, timeoutMs)
+      return call({ method: 'POST', path, body, headers: postHeaders }, host, timeoutMs, leash)
     },
 
     /** One harmless signed call: `accepted` when merchant number, serial and key fit together. */

@@ -101,7 +101,8 @@ const accountStatuses = new Set([401, 403, 405, 406, 411, 413, 414, 415, 417, 42
 function blameFor(status: number, code: string, message: string, field: string): Blame {
   if (accountCodes.has(code) || accountStatuses.has(status)) return 'account'
   if (code === 'INVALID_REQUEST' && /punish|处罚/i.test(message)) return 'account'
-  if (status === 404) return 'guide'
+  // An empty one is a path that nobody knows, a base URL gone wrong: no guide may be taken out for it.
+  if (status === 404) return code === '' ? 'account' : 'guide'
   if (code === 'PARAM_ERROR' && namesGuide(message, field)) return 'guide'
   return 'order'
 }

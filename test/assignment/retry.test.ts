@@ -32,7 +32,7 @@ describe('after an attempt', () => {
     [unknown('not_sent'), first, { kind: 'again', delayMs: 0, host: 1 }],
     [unknown('not_sent'), { ...first, host: 1 }, { kind: 'again', delayMs: 20, host: 0 }],
     [unknown('not_sent'), { ...first, hosts: 1 }, { kind: 'again', delayMs: 20, host: 0 }],
-    [unknown('timeout'), first, { kind: 'again', delayMs: 20, host: 0 }],
+    [unknown('timeout'), first, { kind: 'again', delayMs: 0, host: 1 }],
     [unknown('network'), { ...first, inFlight: 2 }, { kind: 'again', delayMs: 60, host: 0 }],
     [unknown('server_error'), first, { kind: 'again', delayMs: 20, host: 0 }],
     [unknown('unverified'), first, { kind: 'again', delayMs: 20, host: 0 }],

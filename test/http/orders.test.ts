@@ -56,6 +56,8 @@ describe('a bad body is refused with 400, says where, and writes no row', () => 
     ['{"store_id":1001,"created_at":"yesterday"}', '/created_at'],
     ['{"store_id":1001,"created_at":"2026-11-23T10:00:00"}', '/created_at'],
     ['{"store_id":1001,"created_at":"2026-02-30T10:00:00Z"}', '/created_at'],
+    ['{"store_id":1001,"created_at":"0000-01-01T00:00:00+14:00"}', '/created_at'],
+    ['{"store_id":1001,"created_at":"9999-12-31T23:59:59-14:00"}', '/created_at'],
     ['{"store_id":1001,"sub_mchid":"1900000109"}', '/sub_mchid'],
     ['{"store_id":1001,"guide":"G1"}', ''],
     ['{"store_id":1001,"__proto__":{"admin":true}}', ''],
@@ -118,6 +120,10 @@ describe('a bad body is refused with 400, says where, and writes no row', () => 
     'application/x-www-form-urlencoded',
     'application/jsonp',
     'multipart/form-data',
+    'application/json;',
+    'application/json ;charset=utf-8',
+    'application/json; charset',
+    'application/json; charset=gbk',
     '',
   ])('of the media type %j: 415', async type => {
     const answer = await raw('/orders/MEDIA/assign', {
@@ -200,6 +206,19 @@ describe('a key', () => {
     expect((await raw('/orders/K6/closed', { body, key })).status).toBe(404)
     expect(await rig.order('K6')).toMatchObject({ closed_at: null })
     expect((await raw('/orders/K8/assign', { body: '{"store_id":1002}', key })).status).toBe(200)
+  })
+
+  it('is taken with the scheme in any case, and an admin key is for every store or not made', async () => {
+    const answer = await rig.app.request('/orders/NOBODY', {
+      headers: { authorization: `bearer ${rig.mint({ scope: 'assign' })}` },
+    })
+    expect(answer.status).toBe(404)
+    for (const body of [
+      { scope: 'admin', stores: [1002] },
+      { scope: 'assign', name: 'ADMIN_KEY_FILE' },
+    ]) {
+      expect((await rig.request('POST', '/keys', { scope: 'admin', body })).status).toBe(400)
+    }
   })
 
   it('is needed before anything is read of the body', async () => {

@@ -122,10 +122,10 @@ async function play(storeId: number, script: readonly (readonly Command[])[]) {
         return
       }
       case 'pay':
-        await ledger.markPaid(order, nowMs + 1)
+        await ledger.markPaid(order, nowMs + 1, nowMs + 1)
         return
       case 'close': {
-        const closed = await ledger.markClosed(order, nowMs + 1)
+        const closed = await ledger.markClosed(order, nowMs + 1, nowMs + 1)
         if (closed?.closedAtMs) ended.closed.add(order.id)
         return
       }

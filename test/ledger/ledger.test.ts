@@ -211,9 +211,9 @@ describe('an order of a cart', () => {
     const served = { A: 0, B: 0, C: 0 }
     for (let cart = 0; cart < 30; cart++) {
       const old = await aRecorded({ cartId: `cart ${cart}` })
-      if (closesFirst) await ledger.markClosed(old, nowMs + 1)
+      if (closesFirst) await ledger.markClosed(old, nowMs + 1, nowMs + 1)
       const { guideId } = await aRecorded({ cartId: `cart ${cart}` })
-      if (!closesFirst) await ledger.markClosed(old, nowMs + 1)
+      if (!closesFirst) await ledger.markClosed(old, nowMs + 1, nowMs + 1)
       expect(guideId).toBe(old.guideId)
       served[guideId as keyof typeof served] += 1
     }
@@ -234,7 +234,7 @@ describe('an order of a cart', () => {
       ]
       for (const index of closing) {
         const order = numbers[index]
-        if (order) await ledger.markClosed(order, nowMs + 1)
+        if (order) await ledger.markClosed(order, nowMs + 1, nowMs + 1)
       }
       expect(Object.values(bookOnDisk(file.path)).map(([balance]) => balance)).toEqual([0, 0, 0])
       for (const order of numbers) expect((await ledger.find(order))?.turn).not.toBe('taken')
@@ -271,7 +271,7 @@ describe('a test order', () => {
     const before = bookOnDisk(file.path)
     const order = await aRecorded({ test: true })
     expect(order).toMatchObject({ guideId: 'B', turn: null })
-    expect(await ledger.markClosed(order, nowMs + 1)).toMatchObject({ turn: null })
+    expect(await ledger.markClosed(order, nowMs + 1, nowMs + 1)).toMatchObject({ turn: null })
     expect(bookOnDisk(file.path)).toEqual(before)
     expect((await aRecorded()).guideId).toBe('B')
   })
@@ -305,7 +305,7 @@ describe('settling', () => {
 
   it.each([
     ['rejected', (order: Order) => ledger.settle(order, aSettlement('rejected'), [])],
-    ['closed unpaid', (order: Order) => ledger.markClosed(order, nowMs + 5)],
+    ['closed unpaid', (order: Order) => ledger.markClosed(order, nowMs + 5, nowMs + 5)],
   ])('gives the turn back when the order was %s', async (_, end) => {
     await aRecorded()
     const before = bookOnDisk(file.path)
@@ -319,7 +319,7 @@ describe('settling', () => {
   it('gives the turn back once: rejected and closed, closed and rejected, closed twice', async () => {
     const before = bookOnDisk(file.path)
     const reject = (order: Order) => ledger.settle(order, aSettlement('rejected'), [])
-    const close = (order: Order) => ledger.markClosed(order, nowMs + 5)
+    const close = (order: Order) => ledger.markClosed(order, nowMs + 5, nowMs + 5)
     for (const [first, second] of [
       [reject, close],
       [close, reject],
@@ -335,13 +335,16 @@ describe('settling', () => {
     expect(before).toEqual({})
   })
 
-  it('keeps what WeChat Pay said last', async () => {
+  it('keeps what WeChat Pay said last, until it accepts', async () => {
     const said = { status: 429, code: 'FREQUENCY_LIMITED', message: 'slower', request_id: 'R1' }
     const order = await aRecorded()
     await ledger.defer(order, nowMs + 10, said, [])
     await ledger.defer(order, nowMs + 20, null, [])
-    const settled = await ledger.settle(order, aSettlement(), [])
-    expect(JSON.parse(settled.upstream ?? '')).toEqual(said)
+    const other = await aRecorded()
+    await ledger.defer(other, nowMs + 10, said, [])
+    const expired = await ledger.settle(order, { ...aSettlement(), status: 'expired' }, [])
+    expect(JSON.parse(expired.upstream ?? '')).toEqual(said)
+    expect(await ledger.settle(other, aSettlement(), [])).toMatchObject({ upstream: null })
   })
 
   it('keeps the last 20 attempts and the count of all', async () => {
@@ -366,23 +369,27 @@ describe('settling', () => {
 describe('payment', () => {
   it('ends the window at once, and the pending order is due', async () => {
     const order = await aRecorded()
-    const paid = await ledger.markPaid(order, nowMs + 700)
+    const paid = await ledger.markPaid(order, nowMs + 700, nowMs + 700)
     expect(paid).toMatchObject({ status: 'pending', paidAtMs: nowMs + 700, turn: 'taken' })
     expect(paid).toMatchObject({ expiresAtMs: nowMs + 700, dueAtMs: nowMs + 700 })
     expect(await ledger.nextDueAtMs()).toBe(nowMs + 700)
   })
 
   it('never moves the end of the window later, nor before the decision', async () => {
-    const late = await ledger.markPaid(await aRecorded(), nowMs + windowMs + 1)
+    const late = await ledger.markPaid(
+      await aRecorded(),
+      nowMs + windowMs + 1,
+      nowMs + windowMs + 1,
+    )
     expect(late?.expiresAtMs).toBe(nowMs + windowMs)
-    const early = await ledger.markPaid(await aRecorded(), nowMs - 1)
+    const early = await ledger.markPaid(await aRecorded(), nowMs - 1, nowMs - 1)
     expect(early).toMatchObject({ expiresAtMs: nowMs, paidAtMs: nowMs - 1 })
   })
 
   it('leaves a settled order settled: it is not due again', async () => {
     const order = await aRecorded()
     await ledger.settle(order, aSettlement(), [])
-    expect(await ledger.markPaid(order, nowMs + 700)).toMatchObject({
+    expect(await ledger.markPaid(order, nowMs + 700, nowMs + 700)).toMatchObject({
       status: 'assigned',
       dueAtMs: null,
     })
@@ -391,32 +398,32 @@ describe('payment', () => {
 
   it('is remembered as it was first told', async () => {
     const order = await aRecorded()
-    const first = await ledger.markPaid(order, nowMs + 700)
-    expect(await ledger.markPaid(order, nowMs + 900)).toEqual(first)
+    const first = await ledger.markPaid(order, nowMs + 700, nowMs + 700)
+    expect(await ledger.markPaid(order, nowMs + 900, nowMs + 900)).toEqual(first)
   })
 
   it('refuses a later close, which gets the paid order back untouched', async () => {
     const order = await aRecorded()
-    const paid = await ledger.markPaid(order, nowMs + 700)
-    expect(await ledger.markClosed(order, nowMs + 800)).toEqual(paid)
+    const paid = await ledger.markPaid(order, nowMs + 700, nowMs + 700)
+    expect(await ledger.markClosed(order, nowMs + 800, nowMs + 800)).toEqual(paid)
     expect(await ledger.find(order)).toMatchObject({ closedAtMs: null, turn: 'taken' })
   })
 
   it('is refused by a closed order, which comes back untouched', async () => {
     const order = await aRecorded()
-    const closed = await ledger.markClosed(order, nowMs + 700)
+    const closed = await ledger.markClosed(order, nowMs + 700, nowMs + 700)
     expect(closed).toMatchObject({
       closedAtMs: nowMs + 700,
       turn: 'refunded',
       dueAtMs: nowMs + 700,
     })
-    expect(await ledger.markPaid(order, nowMs + 800)).toEqual(closed)
+    expect(await ledger.markPaid(order, nowMs + 800, nowMs + 800)).toEqual(closed)
   })
 
   it('and close of an order that nobody posted are answered with nothing', async () => {
     const key = { merchant: 'nobody', outTradeNo: 'none' }
-    expect(await ledger.markPaid(key, nowMs)).toBeNull()
-    expect(await ledger.markClosed(key, nowMs)).toBeNull()
+    expect(await ledger.markPaid(key, nowMs, nowMs)).toBeNull()
+    expect(await ledger.markClosed(key, nowMs, nowMs)).toBeNull()
     expect(await ledger.find(key)).toBeNull()
   })
 })

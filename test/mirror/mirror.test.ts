@@ -217,7 +217,8 @@ describe('the settings of a merchant', () => {
 describe('the data directory', () => {
   it('is claimed once, by the merchant and mode that first opened it', () => {
     mirror.claim({ mode: 'direct', mchid: merchant })
-    expect(() => mirror.claim({ mode: 'direct', mchid: merchant })).not.toThrow()
+    mirror.claim({ mode: 'partner', mchid: 'late' })
+    expect(() => mirror.refuseOther({ mode: 'direct', mchid: merchant })).not.toThrow()
   })
 
   it.each([
@@ -226,7 +227,7 @@ describe('the data directory', () => {
   ] as const)('refuses %s with a sentence that names both, after a restart too', (_, other) => {
     mirror.claim({ mode: 'direct', mchid: merchant })
     const db = openDatabase(file.path)
-    const claim = () => openMirror(db).claim(other)
+    const claim = () => openMirror(db).refuseOther(other)
     expect(claim).toThrow(StartError)
     expect(claim).toThrow(
       `belongs to direct merchant ${merchant}, and the configuration names ${other.mode} merchant ${other.mchid}: set DATA_DIR`,

@@ -1,4 +1,7 @@
-import { rmSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
@@ -161,3 +164,48 @@ it('stopped by SIGTERM under load answers every order that it took, and exits wi
   await Promise.all(tills)
   expect(unanswered).toEqual([])
 })
+
+it('is not held up by a connection that asks nothing', async () => {
+  const running = await startProcess(env)
+  const { port, hostname } = new URL(running.url)
+  const silent = connect(Number(port), hostname)
+  silent.on('error', () => {})
+  await once(silent, 'connect')
+  const startMs = performance.now()
+  expect(await running.end('SIGTERM')).toBe(0)
+  expect(performance.now() - startMs).toBeLessThan(2000)
+  silent.destroy()
+})
+
+it('keeps its database to its own user', async () => {
+  const DATA_DIR = join(dir, 'fresh')
+  mkdirSync(DATA_DIR, { mode: 0o755 })
+  const running = await startProcess({ ...env, DATA_DIR })
+  for (const name of ['smartguide.db', 'smartguide.db-wal', 'service.lock', 'admin.key']) {
+    expect(statSync(join(DATA_DIR, name)).mode & 0o077, name).toBe(0)
+  }
+  await running.end('SIGTERM')
+})
+
+it.runIf(existsSync('/dev/full'))(
+  'serves on and stops when its log cannot be written',
+  async () => {
+    const port = String(20_000 + (process.pid % 20_000))
+    const full = openSync('/dev/full', 'w')
+    const child = spawn(process.execPath, ['src/main.ts'], {
+      env: { PATH: process.env['PATH'] ?? '', ...env, PORT: port },
+      stdio: ['ignore', full, 'ignore'],
+    })
+    const url = `http://127.0.0.1:${port}`
+    await eventually(() =>
+      fetch(`${url}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    )
+    expect((await call(url, 'POST', '/orders/F1/assign', { store_id: 1001 })).status).toBe(200)
+    const gone = once(child, 'exit')
+    child.kill('SIGTERM')
+    expect((await gone)[0]).toBe(0)
+  },
+)

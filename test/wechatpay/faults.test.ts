@@ -118,7 +118,7 @@ describe('perhaps done', () => {
     const { upstream, client } = await upstreamThat(() => {})
     const startMs = performance.now()
     const outcome = await client.assign({ ...anAssign, timeoutMs: 80 })
-    expect(outcome).toMatchObject({ reason: 'timeout', detail: 'no answer in 80 ms' })
+    expect(outcome).toMatchObject({ reason: 'timeout', detail: 'no answer in time' })
     expect(performance.now() - startMs).toBeLessThan(1_500)
     await expect.poll(() => upstream.sockets.size).toBe(0)
   })

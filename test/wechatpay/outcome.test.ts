@@ -62,7 +62,7 @@ describe('a refusal blames', () => {
     ['account', 405, ''],
     ['account', 413, ''],
     ['account', 415, { code: 'INVALID_REQUEST', message: 'Content-Type' }],
-    ['guide', 404, ''],
+    ['account', 404, ''],
     ['guide', 404, { code: 'RESOURCE_NOT_EXISTS', message: '服务人员不存在' }],
     ['guide', 404, { return_code: 'NOT_FOUND', return_msg: '' }],
     ['guide', 400, param('guide_id 不合法')],
