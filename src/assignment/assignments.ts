@@ -136,7 +136,7 @@ export function createAssignments(deps: {
       store,
       settings,
       nowMs,
-      owner: memberId === null ? null : mirror.ownerOf(merchant, memberId, nowMs),
+      owner: memberId === null ? null : mirror.ownerAt(merchant, memberId, nowMs),
       windowMs:
         settings.assignWindowSeconds === null ? deps.windowMs : settings.assignWindowSeconds * 1000,
     }
@@ -155,7 +155,7 @@ export function createAssignments(deps: {
 
   return {
     async assign(posted, waitMs) {
-      const store = mirror.store(posted.storeId)
+      const store = mirror.readyStore(posted.storeId, clock.nowMs())
       if (store?.merchant !== posted.merchant) {
         throw new AppError('store_not_found', `Store ${posted.storeId} is not known here.`)
       }

@@ -1,7 +1,7 @@
 import type { OrderFacts } from './resolve.ts'
 
 /** What a caller says of an order: the facts that the decision looks at, and those that are only kept. */
-export type PostedFacts = OrderFacts & { memberLevel: string | null; amountFen: number | null }
+export type PostedFacts = Omit<OrderFacts, 'outTradeNo'>
 
 /** The facts in canonical form, under the names of the wire: equal text means equal facts. */
 export function printFacts(posted: PostedFacts): string {

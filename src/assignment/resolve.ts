@@ -1,11 +1,14 @@
 import type { LedgerView, Resolution } from '../ledger/ledger.ts'
 import type { MerchantSettings, ReadyStore } from '../mirror/mirror.ts'
-import { decide } from '../rules/decide.ts'
+import { decide, type Owner } from '../rules/decide.ts'
 
 /** The facts of an order that the decision looks at. Times in epoch milliseconds. */
 export type OrderFacts = {
   storeId: number
+  outTradeNo: string
   memberId: string | null
+  memberLevel: string | null
+  amountFen: number | null
   channel: string | null
   guideId: string | null
   cartId: string | null
@@ -16,7 +19,7 @@ export type OrderFacts = {
 export type Surroundings = {
   store: ReadyStore
   settings: MerchantSettings
-  owner: string | null
+  owner: Owner | null
   nowMs: number
   windowMs: number
 }
@@ -25,11 +28,13 @@ export type Surroundings = {
 export function resolve(facts: OrderFacts, around: Surroundings, view: LedgerView): Resolution {
   const { store, settings, nowMs } = around
   const createdAtMs = Math.min(facts.createdAtMs ?? nowMs, nowMs)
+  const asked = { owner: around.owner, sticky: view.cartGuide() }
   const ground = {
     guideId: null,
     turn: null,
     steps: [],
     blocked: [],
+    asked,
     versions: store.rules.versions,
     decidedAtMs: nowMs,
     expiresAtMs: createdAtMs + around.windowMs,
@@ -39,11 +44,16 @@ export function resolve(facts: OrderFacts, around: Surroundings, view: LedgerVie
   if (ground.expiresAtMs <= nowMs) return { ...ground, status: 'expired', reason: 'WINDOW_OVER' }
 
   const decision = decide(store.rules, {
+    ...asked,
     atMs: nowMs,
+    outTradeNo: facts.outTradeNo,
+    channel: facts.channel,
+    memberLevel: facts.memberLevel,
+    amountFen: facts.amountFen,
     hint: facts.guideId,
-    owner: around.owner,
-    sticky: view.cartGuide(),
+    isPaused: guideId => store.isPaused(guideId, nowMs),
     openBook: view.openBook,
+    tally: view.tally,
   })
   return { ...ground, ...decision, status: decision.guideId === null ? 'unassigned' : 'pending' }
 }

@@ -21,7 +21,7 @@ export async function seed(
       mirror.putGuide({ id: guide.guideId, storeId, state: 'registered' })
       seeded.push({ ...guide, storeId })
     }
-    if (mirror.store(storeId)?.rules.versions.plan !== 0) continue
+    if (mirror.versions(storeId, 'plan').length > 0) continue
     const written = { author: 'demo', atMs }
     const staff = registered.map(({ guideId }, index) => ({
       id: guideId,
@@ -38,7 +38,14 @@ export async function seed(
     mirror.putDocument(storeId, 'plan', demoPlan, written)
   }
   const owner = seeded[1]
-  if (owner) mirror.setOwner(merchant, regular, owner.guideId, null)
+  if (owner)
+    mirror.setOwner({
+      merchant,
+      memberId: regular,
+      guideId: owner.guideId,
+      sinceMs: atMs,
+      expiresAtMs: null,
+    })
   return seeded
 }
 

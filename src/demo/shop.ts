@@ -1,4 +1,4 @@
-import type { Plan } from '../rules/plan.ts'
+import { planSchema } from '../rules/plan.ts'
 import type { Roster } from '../rules/roster.ts'
 
 type DemoGuide = { name: string; mobile: string; weight: number }
@@ -53,12 +53,6 @@ export const demoStores: readonly DemoStore[] = [
 /** A store whose people all come tomorrow, for the demo's stream of orders. */
 export const closedStore = { storeId: 1003, name: '外滩快闪店' }
 
-export const demoPlan: Plan = {
-  fair_by: 'orders',
-  steps: [
-    { use: 'hint', if: 'on_shift' },
-    { use: 'owner', if: 'on_shift' },
-    { use: 'rotate', among: { on_shift: true } },
-    { use: 'none' },
-  ],
-}
+export const demoPlan = planSchema.parse({
+  steps: [{ use: 'hint' }, { use: 'owner' }, { use: 'rotate' }, { use: 'none' }],
+})

@@ -10,6 +10,7 @@ type StoredPage = { turn: number; standings: Record<string, [balance: number, la
 /** A turn as the order's trace keeps it: enough to recompute the choice, and to give the turn back. */
 export type RecordedTurn = {
   book: string
+  units: number
   number: number
   chosen: number
   candidates: [guideId: string, weight: number, balance: number, lastServed: number][]
@@ -69,7 +70,7 @@ export function openBooks(db: Db, maxPages = 4096) {
       return { name: book, standing: guideId => standings.get(guideId) ?? nobody }
     },
 
-    take(storeId: number, { book, candidates, chosen, changes }: Turn): RecordedTurn {
+    take(storeId: number, { book, units, candidates, chosen, changes }: Turn): RecordedTurn {
       const page = change(storeId, book)
       page.turn += 1
       for (const [index, { id, balance, lastServed }] of candidates.entries()) {
@@ -80,6 +81,7 @@ export function openBooks(db: Db, maxPages = 4096) {
       }
       return {
         book,
+        units,
         number: page.turn,
         chosen,
         candidates: candidates.map(({ id, weight, balance, lastServed }) => [
@@ -99,7 +101,7 @@ export function openBooks(db: Db, maxPages = 4096) {
         weight,
         lastServed,
       }))
-      const changes = turnChanges(shares(candidates), turn.chosen)
+      const changes = turnChanges(shares(candidates, turn.units), turn.chosen)
       for (const [index, { id, lastServed }] of candidates.entries()) {
         const now = page.standings.get(id) ?? nobody
         page.standings.set(id, {

@@ -1,11 +1,12 @@
 import { and, desc, eq, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
-import type { BookView, DocumentVersions, StepVerdict, Turn } from '../rules/decide.ts'
-import type { NotChosen } from '../rules/eligibility.ts'
+import type { BookView, DocumentVersions, Owner, StepVerdict, Turn } from '../rules/decide.ts'
+import type { CountingFrom, NotChosen } from '../rules/eligibility.ts'
 import { shares, turnChanges } from '../rules/fairness.ts'
 import { openBooks, type RecordedTurn } from './books.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { orders } from './schema.ts'
+import { openTallies } from './tallies.ts'
 
 export type Order = typeof orders.$inferSelect
 export type OrderKey = { merchant: string; outTradeNo: string }
@@ -26,16 +27,22 @@ export type Resolution = {
   turn: Turn | null
   steps: StepVerdict[]
   blocked: [guideId: string, reason: NotChosen][]
+  asked: Asked
   versions: DocumentVersions
   decidedAtMs: number
   expiresAtMs: number
 }
+
+/** What was known of the order beside its facts: a replay must ask the same question. */
+export type Asked = { owner: Owner | null; sticky: string | null }
 
 /** What the decision may ask of the ledger, inside the transaction that records it. */
 export type LedgerView = {
   openBook(name: string): BookView
   /** The guide of the newest order of the same cart, if it got one. */
   cartGuide(): string | null
+  /** How many orders a guide of the store has had since then. */
+  tally(guideId: string, from: CountingFrom): { hour: number; day: number }
 }
 
 export type Attempt = {
@@ -57,6 +64,7 @@ export type Settlement = {
 export type OrderTrace = {
   steps: StepVerdict[]
   blocked: [guideId: string, reason: NotChosen][]
+  asked: Asked
   turn: RecordedTurn | null
 }
 
@@ -97,9 +105,13 @@ const maxAttemptsKept = 20
 
 export function openLedger(db: Db): Ledger {
   const books = openBooks(db)
+  const tallies = openTallies(db)
   const commit = createGroupCommit(db.$client, {
     beforeCommit: books.write,
-    afterRollback: books.forget,
+    afterRollback() {
+      books.forget()
+      tallies.forget()
+    },
   })
   const statements = prepare(db)
 
@@ -109,7 +121,8 @@ export function openLedger(db: Db): Ledger {
 
   function insert(order: NewOrder, resolution: Resolution): Order {
     const turn = order.test ? null : turnFor(order, resolution)
-    const trace: OrderTrace = { steps: resolution.steps, blocked: resolution.blocked, turn }
+    const { steps, blocked, asked } = resolution
+    const trace: OrderTrace = { steps, blocked, asked, turn }
     const row: Omit<Order, 'id'> = {
       merchant: order.merchant,
       outTradeNo: order.outTradeNo,
@@ -137,6 +150,7 @@ export function openLedger(db: Db): Ledger {
       closedAtMs: null,
     }
     const { lastInsertRowid } = statements.insert.run(row)
+    if (!order.test) tallies.add(row, 1)
     return { ...row, id: Number(lastInsertRowid) }
   }
 
@@ -160,8 +174,9 @@ export function openLedger(db: Db): Ledger {
     }
     const book = books.view(before.storeId, turn.book)
     const candidates = turn.candidates.map(([id, weight]) => ({ id, weight, ...book.standing(id) }))
-    const changes = turnChanges(shares(candidates), turn.chosen)
-    return books.take(before.storeId, { book: turn.book, candidates, chosen: turn.chosen, changes })
+    const { units, chosen } = turn
+    const changes = turnChanges(shares(candidates, units), chosen)
+    return books.take(before.storeId, { book: turn.book, units, candidates, chosen, changes })
   }
 
   /** The turn of a cart goes to another order of it that is still open or paid; false when there is none. */
@@ -171,7 +186,9 @@ export function openLedger(db: Db): Ledger {
     const heir = statements.heir.get({ storeId, cartId, guideId, id })
     if (!heir) return false
     const { turn: passed }: OrderTrace = JSON.parse(trace)
-    const own: OrderTrace = JSON.parse(heir.trace ?? '{"steps":[],"blocked":[],"turn":null}')
+    const own: OrderTrace = JSON.parse(
+      heir.trace ?? '{"steps":[],"blocked":[],"asked":{"owner":null,"sticky":null},"turn":null}',
+    )
     statements.retrace.run({
       id: heir.id,
       turn: 'taken',
@@ -187,6 +204,11 @@ export function openLedger(db: Db): Ledger {
     return 'refunded'
   }
 
+  /** The order counts against no cap any more. */
+  function takeBack(order: Order): void {
+    if (!isTest(order)) tallies.add(order, -1)
+  }
+
   function update(order: Order): Order {
     statements.update.run(order)
     return order
@@ -200,6 +222,7 @@ export function openLedger(db: Db): Ledger {
         const resolution = resolve({
           openBook: name => books.view(order.storeId, name),
           cartGuide: () => cartGuide(order),
+          tally: (guideId, from) => tallies.of(order.storeId, guideId, from),
         })
         return { order: insert(order, resolution), isNew: true }
       }),
@@ -211,6 +234,7 @@ export function openLedger(db: Db): Ledger {
         const now = statements.byId.get(order)
         if (!now) throw new Error(`order ${order.id} is gone from the ledger`)
         if (now.status !== 'pending') return now
+        if (status === 'rejected' && now.closedAtMs === null) takeBack(now)
         return update({
           ...now,
           ...withAttempts(now, attempts),
@@ -268,6 +292,7 @@ export function openLedger(db: Db): Ledger {
       commit.run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
+        if (order.status !== 'rejected') takeBack(order)
         return update({
           ...order,
           ...endOfWindow(order, Math.min(closedAtMs, nowMs)),
@@ -281,6 +306,11 @@ export function openLedger(db: Db): Ledger {
     if (cartId === null) return null
     return statements.byCart.get({ storeId, cartId })?.guideId ?? null
   }
+}
+
+function isTest({ facts }: Order): boolean {
+  const { test }: { test?: boolean } = JSON.parse(facts)
+  return test === true
 }
 
 function endOfWindow(order: Order, atMs: number): Pick<Order, 'expiresAtMs' | 'dueAtMs'> {

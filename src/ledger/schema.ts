@@ -35,6 +35,7 @@ export const orders = sqliteTable(
   table => [
     uniqueIndex('orders_number').on(table.merchant, table.outTradeNo),
     index('orders_pending').on(table.expiresAtMs, table.dueAtMs).where(sql`due_at_ms IS NOT NULL`),
+    index('orders_store_time').on(table.storeId, table.decidedAtMs),
     index('orders_cart')
       .on(table.storeId, table.cartId)
       .where(sql`cart_id IS NOT NULL AND guide_id IS NOT NULL`),

@@ -1,22 +1,39 @@
-import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import { StartError } from '../errors.ts'
-import type { Rules } from '../rules/decide.ts'
+import type { Owner, Rules } from '../rules/decide.ts'
 import { gatherCrew, type KnownGuide } from '../rules/eligibility.ts'
 import { defaultPlan, type Plan } from '../rules/plan.ts'
 import { defaultRoster, type Roster } from '../rules/roster.ts'
 import { defaultStaff, type Staff } from '../rules/staff.ts'
-import { documents, guides, installation, merchants, owners, stores } from './schema.ts'
+import { documents, guides, installation, merchants, owners, pauses, stores } from './schema.ts'
 
 export type StoreDocuments = { staff: Staff; roster: Roster; plan: Plan }
 export type DocumentKind = keyof StoreDocuments
+export const documentKinds = ['staff', 'roster', 'plan'] as const satisfies readonly DocumentKind[]
+
+/** One version of a document. Version 0 is the default, which nobody wrote. */
+export type Version<T> = {
+  version: number
+  body: T
+  author: string | null
+  writtenAtMs: number | null
+  effectiveAtMs: number
+}
 
 export type Store = typeof stores.$inferSelect
+export type Pause = typeof pauses.$inferSelect
+export type MemberOwner = typeof owners.$inferSelect
 export type MerchantSettings = Omit<typeof merchants.$inferSelect, 'merchant'>
 export type Installation = { mode: 'direct' | 'partner'; mchid: string }
 
-/** A store as the hot path needs it: whose it is, and its documents made ready. */
-export type ReadyStore = Store & { rules: Rules }
+/** A store as the hot path needs it: whose it is, its documents made ready, and who is paused. */
+export type ReadyStore = Store & {
+  rules: Rules
+  isPaused(guideId: string, nowMs: number): boolean
+  /** Another version of a document takes effect then. */
+  readyUntilMs: number
+}
 
 export type Mirror = ReturnType<typeof openMirror>
 
@@ -34,56 +51,104 @@ export function openMirror(db: Db, maxReady = 2048) {
   const statements = prepare(db)
   const ready = new Map<number, ReadyStore>()
 
-  function store(storeId: number): ReadyStore | null {
+  function readyStore(storeId: number, nowMs: number): ReadyStore | null {
     const warm = ready.get(storeId)
-    if (warm) return warm
+    if (warm && nowMs < warm.readyUntilMs) return warm
     const row = statements.store.get({ storeId })
     if (!row) return null
-    const made = { ...row, rules: makeReady(row) }
+    const made = makeReady(row, nowMs)
     const oldest = ready.size >= maxReady ? ready.keys().next().value : undefined
     if (oldest !== undefined) ready.delete(oldest)
     ready.set(storeId, made)
     return made
   }
 
-  function makeReady(row: Store): Rules {
-    const { staff, roster, plan } = currentDocuments(row)
+  function makeReady(row: Store, nowMs: number): ReadyStore {
+    const { storeId } = row
+    const { staff, roster, plan } = documentsAt(row, nowMs)
+    const paused = new Map(
+      statements.pauses.all({ storeId }).map(({ guideId, untilMs }) => [guideId, untilMs]),
+    )
     return {
-      crew: gatherCrew(row.storeId, staff.body, roster.body, knownGuides(staff.body)),
-      plan: plan.body,
-      versions: { staff: staff.version, roster: roster.version, plan: plan.version },
+      ...row,
+      rules: {
+        ...rulesFor(row, { staff: staff.body, roster: roster.body, plan: plan.body }),
+        versions: { staff: staff.version, roster: roster.version, plan: plan.version },
+      },
+      isPaused: (guideId, atMs) => (paused.get(guideId) ?? 0) > atMs,
+      readyUntilMs: statements.nextEffect.get({ storeId, nowMs })?.atMs ?? Number.POSITIVE_INFINITY,
     }
   }
 
-  function currentDocuments({ storeId, timezone }: Store) {
+  /** The documents in force at that instant. */
+  function documentsAt(store: Store, atMs: number) {
     return {
-      staff: current<Staff>(storeId, 'staff', () => defaultStaff(timezone, guidesOf(storeId))),
-      roster: current<Roster>(storeId, 'roster', () => defaultRoster),
-      plan: current<Plan>(storeId, 'plan', () => defaultPlan),
+      staff: inForce(store, 'staff', atMs),
+      roster: inForce(store, 'roster', atMs),
+      plan: inForce(store, 'plan', atMs),
     }
   }
 
-  function current<T>(storeId: number, kind: DocumentKind, fallback: () => T) {
-    const row = statements.document.get({ storeId, kind })
-    if (!row) return { version: 0, body: fallback() }
-    const body: T = JSON.parse(row.body)
-    return { version: row.version, body }
+  function inForce<K extends DocumentKind>(store: Store, kind: K, atMs: number) {
+    const row = statements.inForce.get({ storeId: store.storeId, kind, atMs })
+    return row ? readVersion<K>(row) : defaultVersion(store, kind)
+  }
+
+  function defaultVersion<K extends DocumentKind>(
+    store: Store,
+    kind: K,
+  ): Version<StoreDocuments[K]> {
+    const made: StoreDocuments = {
+      staff: defaultStaff(store.timezone, guidesOf(store.storeId)),
+      roster: defaultRoster,
+      plan: defaultPlan,
+    }
+    return { version: 0, body: made[kind], author: null, writtenAtMs: null, effectiveAtMs: 0 }
   }
 
   function guidesOf(storeId: number): string[] {
     return statements.guidesOf.all({ storeId }).map(({ guideId }) => guideId)
   }
 
-  function knownGuides(staff: Staff): Map<string, KnownGuide> {
-    const ids = staff.guides.map(({ id }) => id)
-    const rows = db.select().from(guides).where(inArray(guides.guideId, ids)).all()
-    return new Map(
-      rows.map(({ guideId, storeId, state }) => [guideId, { id: guideId, storeId, state }]),
-    )
+  /** What is known of those guides; whoever is missing is not registered. */
+  function knownGuides(ids: readonly string[]): Map<string, KnownGuide> {
+    const rows = db
+      .select({
+        id: guides.guideId,
+        storeId: guides.storeId,
+        state: guides.state,
+        merchant: stores.merchant,
+      })
+      .from(guides)
+      .innerJoin(stores, eq(stores.storeId, guides.storeId))
+      .where(inArray(guides.guideId, [...ids]))
+      .all()
+    return new Map(rows.map(row => [row.id, row]))
+  }
+
+  /** Documents made ready as they would be for that store: the draft's own versions are 0. */
+  function rulesFor(store: Store, { staff, roster, plan }: StoreDocuments): Rules {
+    const known = knownGuides(staff.guides.map(({ id }) => id))
+    return {
+      crew: gatherCrew(store.merchant, staff, roster, known),
+      plan,
+      versions: { staff: 0, roster: 0, plan: 0 },
+    }
+  }
+
+  function newest<K extends DocumentKind>(store: Store, kind: K): Version<StoreDocuments[K]> {
+    const row = statements.newest.get({ storeId: store.storeId, kind })
+    return row ? readVersion<K>(row) : defaultVersion(store, kind)
   }
 
   return {
-    store,
+    readyStore,
+    rulesFor,
+    knownGuides,
+    guidesOf,
+    documentsAt,
+
+    store: (storeId: number): Store | null => statements.store.get({ storeId }) ?? null,
 
     stores: (): Store[] => db.select().from(stores).orderBy(asc(stores.storeId)).all(),
 
@@ -104,11 +169,10 @@ export function openMirror(db: Db, maxReady = 2048) {
         .values(row)
         .onConflictDoUpdate({ target: stores.storeId, set: { merchant, name, timezone } })
         .run()
-      ready.delete(row.storeId)
+      ready.clear()
     },
 
-    putGuide(guide: KnownGuide): void {
-      const { id, storeId, state } = guide
+    putGuide({ id, storeId, state }: Omit<KnownGuide, 'merchant'>): void {
       db.insert(guides)
         .values({ guideId: id, storeId, state })
         .onConflictDoUpdate({ target: guides.guideId, set: { storeId, state } })
@@ -127,48 +191,109 @@ export function openMirror(db: Db, maxReady = 2048) {
       if (changes > 0) ready.clear()
     },
 
-    guidesOf,
+    /** The newest version of a document, in force or not yet. */
+    newest,
 
+    version<K extends DocumentKind>(
+      store: Store,
+      kind: K,
+      version: number,
+    ): Version<StoreDocuments[K]> | null {
+      if (version === 0) return defaultVersion(store, kind)
+      const row = statements.version.get({ storeId: store.storeId, kind, version })
+      return row ? readVersion<K>(row) : null
+    },
+
+    /** Every version that was written, newest first, without its body; at most 1,000. */
+    versions: (storeId: number, kind: DocumentKind) => statements.versions.all({ storeId, kind }),
+
+    /**
+     * Writes the next version; null when the newest is not `ifVersion` any more.
+     * Without `effectiveAtMs` it is in force at once.
+     */
     putDocument<K extends DocumentKind>(
       storeId: number,
       kind: K,
       body: StoreDocuments[K],
-      written: { author: string; atMs: number },
-    ): number {
-      const version = (statements.document.get({ storeId, kind })?.version ?? 0) + 1
-      db.insert(documents)
-        .values({
-          storeId,
-          kind,
-          version,
-          body: JSON.stringify(body),
-          author: written.author,
-          writtenAtMs: written.atMs,
+      written: { author: string; atMs: number; effectiveAtMs?: number; ifVersion?: number },
+    ): number | null {
+      return db.transaction(
+        () => {
+          const before = statements.newest.get({ storeId, kind })?.version ?? 0
+          if (written.ifVersion !== undefined && written.ifVersion !== before) return null
+          db.insert(documents)
+            .values({
+              storeId,
+              kind,
+              version: before + 1,
+              body: JSON.stringify(body),
+              author: written.author,
+              writtenAtMs: written.atMs,
+              effectiveAtMs: written.effectiveAtMs ?? written.atMs,
+            })
+            .run()
+          ready.delete(storeId)
+          return before + 1
+        },
+        { behavior: 'immediate' },
+      )
+    },
+
+    pause(pause: Pause): void {
+      const { untilMs, why, author } = pause
+      db.insert(pauses)
+        .values(pause)
+        .onConflictDoUpdate({
+          target: [pauses.storeId, pauses.guideId],
+          set: { untilMs, why, author },
         })
+        .run()
+      ready.delete(pause.storeId)
+    },
+
+    /** False when the guide was not paused. */
+    unpause(storeId: number, guideId: string): boolean {
+      const { changes } = db
+        .delete(pauses)
+        .where(and(eq(pauses.storeId, storeId), eq(pauses.guideId, guideId)))
         .run()
       ready.delete(storeId)
-      return version
+      return changes === 1
     },
 
-    setOwner(
-      merchant: string,
-      memberId: string,
-      guideId: string,
-      expiresAtMs: number | null,
-    ): void {
-      db.insert(owners)
-        .values({ merchant, memberId, guideId, expiresAtMs })
-        .onConflictDoUpdate({
-          target: [owners.merchant, owners.memberId],
-          set: { guideId, expiresAtMs },
-        })
-        .run()
+    pauses: (storeId: number, nowMs: number): Pause[] =>
+      statements.pauses.all({ storeId }).filter(({ untilMs }) => untilMs > nowMs),
+
+    setOwner(row: MemberOwner): void {
+      const { guideId, sinceMs, expiresAtMs } = row
+      statements.setOwner.run({ ...row, guideId, sinceMs, expiresAtMs })
     },
 
-    ownerOf(merchant: string, memberId: string, nowMs: number): string | null {
+    /** Sets all of them or none. */
+    setOwners(rows: readonly MemberOwner[]): void {
+      db.transaction(
+        () => {
+          for (const row of rows) statements.setOwner.run(row)
+        },
+        { behavior: 'immediate' },
+      )
+    },
+
+    /** False when the member had no owner. */
+    removeOwner: (merchant: string, memberId: string): boolean =>
+      db
+        .delete(owners)
+        .where(and(eq(owners.merchant, merchant), eq(owners.memberId, memberId)))
+        .run().changes === 1,
+
+    owner: (merchant: string, memberId: string): MemberOwner | null =>
+      statements.owner.get({ merchant, memberId }) ?? null,
+
+    /** Whose customer the member is now. */
+    ownerAt(merchant: string, memberId: string, nowMs: number): Owner | null {
       const owner = statements.owner.get({ merchant, memberId })
-      if (!owner) return null
-      return owner.expiresAtMs !== null && owner.expiresAtMs <= nowMs ? null : owner.guideId
+      if (!owner || (owner.expiresAtMs !== null && owner.expiresAtMs <= nowMs)) return null
+      return { guideId: owner.guideId, sinceMs: owner.sinceMs }
     },
 
     /** Makes the file that merchant's, if it is nobody's yet. */
@@ -189,8 +314,17 @@ export function openMirror(db: Db, maxReady = 2048) {
   }
 }
 
+function readVersion<K extends DocumentKind>(
+  row: typeof documents.$inferSelect,
+): Version<StoreDocuments[K]> {
+  const { version, author, writtenAtMs, effectiveAtMs } = row
+  return { version, body: JSON.parse(row.body), author, writtenAtMs, effectiveAtMs }
+}
+
 function prepare(db: Db) {
   const at = sql.placeholder
+  const ofStore = eq(documents.storeId, at('storeId'))
+  const ofKind = and(ofStore, eq(documents.kind, at('kind')))
   return {
     store: db
       .select()
@@ -203,17 +337,69 @@ function prepare(db: Db) {
       .where(eq(guides.storeId, at('storeId')))
       .orderBy(asc(guides.guideId))
       .prepare(),
-    document: db
-      .select({ version: documents.version, body: documents.body })
+    inForce: db
+      .select()
       .from(documents)
-      .where(and(eq(documents.storeId, at('storeId')), eq(documents.kind, at('kind'))))
+      .where(and(ofKind, lte(documents.effectiveAtMs, at('atMs'))))
+      .orderBy(desc(documents.effectiveAtMs), desc(documents.version))
+      .limit(1)
+      .prepare(),
+    nextEffect: db
+      .select({ atMs: sql<number | null>`min(${documents.effectiveAtMs})` })
+      .from(documents)
+      .where(and(ofStore, gt(documents.effectiveAtMs, at('nowMs'))))
+      .prepare(),
+    newest: db
+      .select()
+      .from(documents)
+      .where(ofKind)
       .orderBy(desc(documents.version))
       .limit(1)
       .prepare(),
+    version: db
+      .select()
+      .from(documents)
+      .where(and(ofKind, eq(documents.version, at('version'))))
+      .prepare(),
+    versions: db
+      .select({
+        version: documents.version,
+        author: documents.author,
+        writtenAtMs: documents.writtenAtMs,
+        effectiveAtMs: documents.effectiveAtMs,
+      })
+      .from(documents)
+      .where(ofKind)
+      .orderBy(desc(documents.version))
+      .limit(1000)
+      .prepare(),
+    pauses: db
+      .select()
+      .from(pauses)
+      .where(eq(pauses.storeId, at('storeId')))
+      .prepare(),
     owner: db
-      .select({ guideId: owners.guideId, expiresAtMs: owners.expiresAtMs })
+      .select()
       .from(owners)
       .where(and(eq(owners.merchant, at('merchant')), eq(owners.memberId, at('memberId'))))
+      .prepare(),
+    setOwner: db
+      .insert(owners)
+      .values({
+        merchant: at('merchant'),
+        memberId: at('memberId'),
+        guideId: at('guideId'),
+        sinceMs: at('sinceMs'),
+        expiresAtMs: at('expiresAtMs'),
+      })
+      .onConflictDoUpdate({
+        target: [owners.merchant, owners.memberId],
+        set: {
+          guideId: sql`excluded.guide_id`,
+          sinceMs: sql`excluded.since_ms`,
+          expiresAtMs: sql`excluded.expires_at_ms`,
+        },
+      })
       .prepare(),
     settings: db
       .select({

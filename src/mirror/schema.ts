@@ -39,6 +39,7 @@ export const owners = sqliteTable(
     merchant: text().notNull(),
     memberId: text('member_id').notNull(),
     guideId: text('guide_id').notNull(),
+    sinceMs: integer('since_ms').notNull().default(0),
     expiresAtMs: integer('expires_at_ms'),
   },
   table => [primaryKey({ columns: [table.merchant, table.memberId] })],
@@ -56,8 +57,25 @@ export const documents = sqliteTable(
     body: text().notNull(),
     author: text().notNull(),
     writtenAtMs: integer('written_at_ms').notNull(),
+    /** From then on it is in force, until a version that takes effect later. */
+    effectiveAtMs: integer('effective_at_ms').notNull().default(0),
   },
   table => [primaryKey({ columns: [table.storeId, table.kind, table.version] })],
+)
+
+/** A guide takes a break; it ends by itself. */
+export const pauses = sqliteTable(
+  'pauses',
+  {
+    storeId: integer('store_id')
+      .notNull()
+      .references(() => stores.storeId),
+    guideId: text('guide_id').notNull(),
+    untilMs: integer('until_ms').notNull(),
+    why: text().notNull(),
+    author: text().notNull(),
+  },
+  table => [primaryKey({ columns: [table.storeId, table.guideId] })],
 )
 
 /** One row: whose books these are. A file made for another merchant must not be opened. */
