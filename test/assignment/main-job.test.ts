@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { planSchema } from '../../src/rules/plan.ts'
 import { eventually, openRig, type Rig, readJson } from '../support/rig.ts'
 
 let rig: Rig
@@ -32,7 +33,13 @@ describe('the main job', () => {
   })
 
   it("prefers the member's own guide, takes no turn for it, and rotates when the member has none", async () => {
-    rig.mirror.setOwner(rig.merchant, 'm-1', guides[2] ?? '', null)
+    rig.mirror.setOwner({
+      merchant: rig.merchant,
+      memberId: 'm-1',
+      guideId: guides[2] ?? '',
+      sinceMs: 0,
+      expiresAtMs: null,
+    })
     for (const no of ['O1', 'O2', 'O3']) {
       const order = await readJson(await rig.assign(no, { store_id: 1001, member_id: 'm-1' }))
       expect(order).toMatchObject({ reason: 'OWNER', guide_id: guides[2] })
@@ -48,14 +55,7 @@ describe('the main job', () => {
     rig.mirror.putDocument(
       1001,
       'plan',
-      {
-        fair_by: 'orders',
-        steps: [
-          { use: 'hint', if: 'on_shift' },
-          { use: 'rotate', among: { on_shift: true } },
-          { use: 'none' },
-        ],
-      },
+      planSchema.parse({ steps: [{ use: 'hint' }, { use: 'rotate' }, { use: 'none' }] }),
       { author: 'test', atMs: 0 },
     )
     const hinted = await readJson(await rig.assign('H1', { store_id: 1001, guide_id: guides[3] }))

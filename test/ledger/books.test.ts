@@ -254,7 +254,13 @@ describe('the books', () => {
     const turn = (storeId: number) => {
       const view = books.view(storeId, 'orders')
       const candidates = ['A', 'B'].map(id => ({ id, weight: 1, ...view.standing(id) }))
-      books.take(storeId, { book: 'orders', candidates, chosen: 0, changes: [-360_360, 360_360] })
+      books.take(storeId, {
+        book: 'orders',
+        units: 720_720,
+        candidates,
+        chosen: 0,
+        changes: [-360_360, 360_360],
+      })
     }
     for (let round = 0; round < 3; round++) {
       for (const storeId of stores) turn(storeId)

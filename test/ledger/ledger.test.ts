@@ -126,6 +126,7 @@ describe('an order', () => {
     const order = await aRecorded()
     expect(turnOf(order)).toEqual({
       book: 'orders',
+      units: 720_720,
       number: 2,
       chosen: 1,
       candidates: [
@@ -243,7 +244,10 @@ describe('an order of a cart', () => {
 
   it('whose guide was its owner takes no turn, then or later', async () => {
     const owned = () =>
-      ledger.record(anOrder({ cartId: 'cart' }), decideBy(aStore(), { owner: 'B' }))
+      ledger.record(
+        anOrder({ cartId: 'cart' }),
+        decideBy(aStore(), { owner: { guideId: 'B', sinceMs: 0 } }),
+      )
     const [first, second] = [await owned(), await owned()]
     expect([first.order.reason, second.order.reason]).toEqual(['OWNER', 'STICKY_CART'])
     expect([first.order.turn, second.order.turn]).toEqual([null, null])

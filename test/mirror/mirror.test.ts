@@ -3,7 +3,7 @@ import { openDatabase } from '../../src/db/open.ts'
 import { StartError } from '../../src/errors.ts'
 import { type Mirror, openMirror, type Store } from '../../src/mirror/mirror.ts'
 import { decide } from '../../src/rules/decide.ts'
-import { defaultPlan } from '../../src/rules/plan.ts'
+import { defaultPlan, type Plan } from '../../src/rules/plan.ts'
 import { defaultRoster } from '../../src/rules/roster.ts'
 import { aDatabase, merchant } from '../support/ledger.ts'
 import { aQuestion, aStaff, mondayMs, shift } from '../support/rules.ts'
@@ -30,7 +30,7 @@ function open(facts: Partial<Store> = {}, guides: readonly string[] = ['A', 'B']
 }
 
 function rules(storeId = 1, from = mirror) {
-  const store = from.store(storeId)
+  const store = from.readyStore(storeId, mondayMs)
   if (!store) throw new Error(`there is no store ${storeId}`)
   return store.rules
 }
@@ -99,9 +99,9 @@ describe('a document', () => {
   it('of one store changes nothing in another', () => {
     open()
     open({ storeId: 2 }, ['C', 'D'])
-    const other = mirror.store(2)
+    const other = mirror.readyStore(2, mondayMs)
     mirror.putDocument(1, 'staff', aStaff(['B']), written)
-    expect(mirror.store(2)).toBe(other)
+    expect(mirror.readyStore(2, mondayMs)).toBe(other)
   })
 
   it('is there after a restart, the newest version of it', () => {
@@ -111,6 +111,29 @@ describe('a document', () => {
     const reopened = openMirror(db)
     expect([answer(1, reopened).guideId, rules(1, reopened).versions.staff]).toEqual(['B', 2])
     db.$client.close()
+  })
+
+  it('is refused for a store that does not exist', () => {
+    expect(() => mirror.putDocument(404, 'plan', defaultPlan, written)).toThrow('FOREIGN KEY')
+  })
+
+  it('may name 1000 guides', () => {
+    open({}, [])
+    const ids = Array.from({ length: 1000 }, (_, index) => `G${index}`)
+    mirror.putDocument(1, 'staff', aStaff(ids), written)
+    mirror.putGuide({ id: 'G999', storeId: 1, state: 'registered' })
+    expect(answer().guideId).toBe('G999')
+  })
+})
+
+describe('a guide', () => {
+  it('is not chosen from the moment of quarantine, and is again when it is over', () => {
+    open()
+    expect(answer().guideId).toBe('A')
+    mirror.putGuide({ id: 'A', storeId: 1, state: 'quarantined' })
+    expect(answer()).toEqual({ guideId: 'B', blocked: { A: 'QUARANTINED' } })
+    mirror.putGuide({ id: 'A', storeId: 1, state: 'registered' })
+    expect(answer().guideId).toBe('A')
   })
 
   it('is refused for a store that does not exist', () => {
@@ -178,24 +201,91 @@ describe('a store that changes', () => {
     for (let round = 0; round < 3; round++) {
       for (const storeId of [1, 2, 3]) expect(answer(storeId).guideId).toBe(`G${storeId}`)
     }
-    const warm = mirror.store(3)
-    expect(mirror.store(3)).toBe(warm)
+    const warm = mirror.readyStore(3, mondayMs)
+    expect(mirror.readyStore(3, mondayMs)).toBe(warm)
   })
 })
 
 describe('the owner of a member', () => {
-  it('is the guide who was set last, for that merchant only', () => {
-    mirror.setOwner(merchant, 'M1', 'A', null)
-    mirror.setOwner(merchant, 'M1', 'B', null)
-    expect(mirror.ownerOf(merchant, 'M1', mondayMs)).toBe('B')
-    expect(mirror.ownerOf('other', 'M1', mondayMs)).toBeNull()
-    expect(mirror.ownerOf(merchant, 'M2', mondayMs)).toBeNull()
+  const bond = { merchant, memberId: 'M1', sinceMs: mondayMs - 1000, expiresAtMs: null }
+
+  it('is the guide who was set last, for that merchant only, since when it was said', () => {
+    mirror.setOwner({ ...bond, guideId: 'A' })
+    mirror.setOwner({ ...bond, guideId: 'B', sinceMs: 7 })
+    expect(mirror.ownerAt(merchant, 'M1', mondayMs)).toEqual({ guideId: 'B', sinceMs: 7 })
+    expect(mirror.ownerAt('other', 'M1', mondayMs)).toBeNull()
+    expect(mirror.ownerAt(merchant, 'M2', mondayMs)).toBeNull()
   })
 
-  it('is nobody from the instant at which the bond expires', () => {
-    mirror.setOwner(merchant, 'M1', 'A', mondayMs)
-    expect(mirror.ownerOf(merchant, 'M1', mondayMs - 1)).toBe('A')
-    expect(mirror.ownerOf(merchant, 'M1', mondayMs)).toBeNull()
+  it('is nobody from the instant at which the bond expires, or once it is removed', () => {
+    mirror.setOwner({ ...bond, guideId: 'A', expiresAtMs: mondayMs })
+    expect(mirror.ownerAt(merchant, 'M1', mondayMs - 1)?.guideId).toBe('A')
+    expect(mirror.ownerAt(merchant, 'M1', mondayMs)).toBeNull()
+    expect(mirror.removeOwner(merchant, 'M1')).toBe(true)
+    expect(mirror.removeOwner(merchant, 'M1')).toBe(false)
+    expect(mirror.owner(merchant, 'M1')).toBeNull()
+  })
+})
+
+describe('a version of a document', () => {
+  const plan = (by: 'orders' | 'amount'): Plan => ({ ...defaultPlan, fair_by: by })
+  const inForce = (atMs: number) => mirror.readyStore(1, atMs)?.rules.versions.plan
+
+  it('takes effect at its instant, though it was written before, and gives way to one that takes effect later', () => {
+    open()
+    mirror.putDocument(1, 'plan', plan('orders'), { ...written, effectiveAtMs: mondayMs })
+    mirror.putDocument(1, 'plan', plan('amount'), { ...written, effectiveAtMs: mondayMs + 1000 })
+    mirror.putDocument(1, 'plan', plan('orders'), { ...written, effectiveAtMs: mondayMs + 500 })
+    expect([0, 499, 500, 999, 1000].map(ms => inForce(mondayMs + ms))).toEqual([1, 1, 3, 3, 2])
+    expect(mirror.newest(aStoreRow(), 'plan').version).toBe(3)
+    expect(mirror.versions(1, 'plan').map(({ version }) => version)).toEqual([3, 2, 1])
+    expect(mirror.version(aStoreRow(), 'plan', 2)?.body.fair_by).toBe('amount')
+    expect(mirror.version(aStoreRow(), 'plan', 4)).toBeNull()
+  })
+
+  it('is written only over the version that its author had seen', () => {
+    open()
+    const put = (ifVersion: number) =>
+      mirror.putDocument(1, 'plan', plan('amount'), { ...written, ifVersion })
+    expect([put(1), put(0), put(0), put(1)]).toEqual([null, 1, null, 2])
+  })
+})
+
+describe('a pause', () => {
+  it('takes the guide out until it ends by itself, or is ended', () => {
+    open()
+    const pause = {
+      storeId: 1,
+      guideId: 'A',
+      untilMs: mondayMs + 1000,
+      why: '午休',
+      author: 'test',
+    }
+    mirror.pause(pause)
+    const paused = (ms: number) => mirror.readyStore(1, mondayMs + ms)?.isPaused('A', mondayMs + ms)
+    expect([paused(0), paused(999), paused(1000)]).toEqual([true, true, false])
+    expect(mirror.pauses(1, mondayMs)).toEqual([pause])
+    expect(mirror.pauses(1, mondayMs + 1000)).toEqual([])
+    expect([mirror.unpause(1, 'A'), mirror.unpause(1, 'A')]).toEqual([true, false])
+    expect(paused(0)).toBe(false)
+  })
+})
+
+describe('a guide of another store', () => {
+  it.each([
+    [merchant, null],
+    ['1900000110', 'WRONG_STORE'],
+  ])('of merchant %s stands on the staff with %s against them', (theirs, barred) => {
+    open({ storeId: 1 }, ['A'])
+    open({ storeId: 2, merchant: theirs }, ['B'])
+    const guides = ['A', 'B'].map(id => ({ id, weight: 1, rotates: true }))
+    mirror.putDocument(
+      1,
+      'staff',
+      { timezone: 'Asia/Shanghai', day_starts_at: '00:00', guides },
+      written,
+    )
+    expect(rules().crew.byId.get('B')?.barred).toBe(barred)
   })
 })
 

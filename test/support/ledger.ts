@@ -4,7 +4,13 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { type Db, openDatabase } from '../../src/db/open.ts'
 import type { RecordedTurn } from '../../src/ledger/books.ts'
-import type { LedgerView, NewOrder, OrderTrace, Resolution } from '../../src/ledger/ledger.ts'
+import type {
+  Asked,
+  LedgerView,
+  NewOrder,
+  OrderTrace,
+  Resolution,
+} from '../../src/ledger/ledger.ts'
 import { decide, type Question, type Rules } from '../../src/rules/decide.ts'
 import { shares, turnChanges } from '../../src/rules/fairness.ts'
 import { aStore, mondayMs } from './rules.ts'
@@ -40,7 +46,7 @@ export function anOrder(facts: Partial<NewOrder> = {}): NewOrder {
     merchant,
     outTradeNo: `order-${ordersMade}`,
     storeId: 1,
-    facts: '{}',
+    facts: facts.test ? '{"test":true}' : '{}',
     cartId: null,
     test: false,
     ...facts,
@@ -53,16 +59,23 @@ export function decideBy(
   { atMs = mondayMs, ...facts }: Partial<Omit<Question, 'openBook' | 'sticky'>> = {},
 ): (view: LedgerView) => Resolution {
   return view => {
+    const asked: Asked = { owner: facts.owner ?? null, sticky: view.cartGuide() }
     const decision = decide(rules, {
       atMs,
+      outTradeNo: 'order',
+      channel: null,
+      memberLevel: null,
+      amountFen: null,
       hint: null,
-      owner: null,
+      isPaused: () => false,
+      tally: view.tally,
       ...facts,
-      sticky: view.cartGuide(),
+      ...asked,
       openBook: view.openBook,
     })
     return {
       ...decision,
+      asked,
       status: decision.guideId === null ? 'unassigned' : 'pending',
       versions: rules.versions,
       decidedAtMs: atMs,
@@ -103,8 +116,11 @@ export function balancesFromOrders(path: string, storeId = 1): Map<string, numbe
 
 function recompute(turns: readonly RecordedTurn[]): Map<string, number> {
   const balances = new Map<string, number>()
-  for (const { candidates, chosen } of turns) {
-    const split = shares(candidates.map(([id, weight]) => ({ id, weight })))
+  for (const { candidates, chosen, units } of turns) {
+    const split = shares(
+      candidates.map(([id, weight]) => ({ id, weight })),
+      units,
+    )
     for (const [index, change] of turnChanges(split, chosen).entries()) {
       const id = candidates[index]?.[0] ?? ''
       balances.set(id, (balances.get(id) ?? 0) + change)
