@@ -136,32 +136,9 @@ describe('a guide', () => {
     expect(answer().guideId).toBe('A')
   })
 
-  it('is refused for a store that does not exist', () => {
-    expect(() => mirror.putDocument(404, 'plan', defaultPlan, written)).toThrow('FOREIGN KEY')
-  })
-
-  it('may name 1000 guides', () => {
-    open({}, [])
-    const ids = Array.from({ length: 1000 }, (_, index) => `G${index}`)
-    mirror.putDocument(1, 'staff', aStaff(ids), written)
-    mirror.putGuide({ id: 'G999', storeId: 1, state: 'registered' })
-    expect(answer().guideId).toBe('G999')
-  })
-})
-
-describe('a guide', () => {
-  it('is not chosen from the moment of quarantine, and is again when it is over', () => {
+  it('who moved to another merchant serves there now, also when a document of the old store names them', () => {
     open()
-    expect(answer().guideId).toBe('A')
-    mirror.putGuide({ id: 'A', storeId: 1, state: 'quarantined' })
-    expect(answer()).toEqual({ guideId: 'B', blocked: { A: 'QUARANTINED' } })
-    mirror.putGuide({ id: 'A', storeId: 1, state: 'registered' })
-    expect(answer().guideId).toBe('A')
-  })
-
-  it('who moved serves where they are now, also when a document of the old store names them', () => {
-    open()
-    open({ storeId: 2 }, [])
+    open({ storeId: 2, merchant: '1900000110' }, [])
     mirror.putDocument(1, 'staff', aStaff(['A', 'B']), written)
     expect([answer(1).guideId, answer(2).guideId]).toEqual(['A', null])
     mirror.putGuide({ id: 'A', storeId: 2, state: 'registered' })
@@ -171,7 +148,7 @@ describe('a guide', () => {
 
   it('who is not registered yet is blocked for that reason, and for the true one once they are', () => {
     open()
-    open({ storeId: 2 }, [])
+    open({ storeId: 2, merchant: '1900000110' }, [])
     mirror.putDocument(1, 'staff', aStaff(['N', 'B']), written)
     expect(answer(1)).toEqual({ guideId: 'B', blocked: { N: 'UNREGISTERED' } })
     mirror.putGuide({ id: 'N', storeId: 2, state: 'registered' })

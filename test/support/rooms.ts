@@ -107,6 +107,8 @@ function roomOf(path: string): string {
 }
 
 function importsOf(text: string): string[] {
-  const statements = text.matchAll(/(?:\bfrom|^import|\bimport\()\s*['"]([^'"]+)['"]/gm)
-  return [...statements].map(([, target]) => target ?? '')
+  const statements = text.matchAll(
+    /^(?:import|export)\b[^;'"]*?\bfrom\s+['"]([^'"\n]+)['"]|^import\s+['"]([^'"\n]+)['"]|\bimport\(\s*['"]([^'"\n]+)['"]/gm,
+  )
+  return [...statements].map(([, from, bare, dynamic]) => from ?? bare ?? dynamic ?? '')
 }
