@@ -41,8 +41,9 @@ export async function startService(config: Config & { account: MerchantAccount }
     clock,
   })
 
+  const ledger = openLedger(db)
   const assignments = createAssignments({
-    ledger: openLedger(db),
+    ledger,
     mirror,
     client,
     clock,
@@ -79,6 +80,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   return {
     url,
     mirror,
+    ledger,
     keys,
     madeAdminKey,
     /** Finishes what was accepted, within a limit, and closes everything. */

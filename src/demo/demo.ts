@@ -12,8 +12,10 @@ import {
 } from '../wechatpay/keys.ts'
 import { greeting } from './greeting.ts'
 import { type SeededGuide, seed } from './seed.ts'
+import { demoStores } from './shop.ts'
 import { createSimulatorControl, type SimulatorControl } from './simulator-control.ts'
 import { startSimulatorProcess } from './simulator-process.ts'
+import { seedYesterday } from './yesterday.ts'
 
 export type Demo = {
   url: string
@@ -39,6 +41,8 @@ export async function startDemo(
     const simulator = createSimulatorControl(process.url)
     const atMs = Date.now()
     const guides = await seed(service.mirror, simulator, account.mchid, atMs)
+    const [first] = demoStores
+    if (first) await seedYesterday(service, first.storeId, atMs)
     const keys = mintKeys(service, atMs)
     print(
       greeting({

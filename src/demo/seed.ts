@@ -22,7 +22,8 @@ export async function seed(
       seeded.push({ ...guide, storeId })
     }
     if (mirror.versions(storeId, 'plan').length > 0) continue
-    const written = { author: 'demo', atMs }
+    // They were in force yesterday already: the day's orders of the demo were decided by them.
+    const written = { author: 'demo', atMs, effectiveAtMs: atMs - 2 * 86_400_000 }
     const staff = registered.map(({ guideId }, index) => ({
       id: guideId,
       weight: guides[index]?.weight ?? 1,
@@ -43,7 +44,7 @@ export async function seed(
       merchant,
       memberId: regular,
       guideId: owner.guideId,
-      sinceMs: atMs,
+      sinceMs: atMs - 30 * 86_400_000,
       expiresAtMs: null,
     })
   return seeded

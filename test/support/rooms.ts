@@ -38,6 +38,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'wechatpay',
     'errors.ts',
     'log.ts',
+    'assignment',
+    'ledger',
   ],
   'main.ts': ['service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],
   simulator: [],
