@@ -1,6 +1,7 @@
 const quarterMs = 15 * 60_000
 const minuteMs = 60_000
 const dayMs = 86_400_000
+const maxQuartersKept = 1024
 
 /** An offset such as +08:00, which the platform would take too, is no IANA zone. */
 export function isTimezone(name: string): boolean {
@@ -39,8 +40,7 @@ export function createCalendar(timezone: string): Calendar {
     minute: 'numeric',
     second: 'numeric',
   })
-  let quarter = Number.NaN
-  let cachedMs = 0
+  const offsets = new Map<number, number>()
 
   function readOffset(atMs: number): number {
     const part = new Map(format.formatToParts(atMs).map(({ type, value }) => [type, Number(value)]))
@@ -57,12 +57,19 @@ export function createCalendar(timezone: string): Calendar {
   }
 
   function offsetAt(atMs: number): number {
-    const now = Math.floor(atMs / quarterMs)
-    if (now !== quarter) {
-      cachedMs = readOffset(atMs)
-      quarter = now
-    }
-    return cachedMs
+    const quarter = Math.floor(atMs / quarterMs)
+    const known = offsets.get(quarter)
+    if (known !== undefined) return known
+    if (offsets.size >= maxQuartersKept) offsets.clear()
+    const offsetMs = readOffset(quarter * quarterMs)
+    offsets.set(quarter, offsetMs)
+    return offsetMs
+  }
+
+  function endOfGap(early: number, late: number, offsetMs: number): number {
+    let atMs = Math.floor(early / quarterMs) * quarterMs
+    while (atMs < late && offsetAt(atMs) !== offsetMs) atMs += quarterMs
+    return atMs
   }
 
   return {
@@ -75,12 +82,12 @@ export function createCalendar(timezone: string): Calendar {
     instantOf(day, minute) {
       const wallMs = day * dayMs + minute * minuteMs
       // The offset before and after any change of that day; the earlier instant is the first of two.
-      const [before, after] = [readOffset(wallMs - dayMs), readOffset(wallMs + dayMs)]
-      const early = wallMs - Math.max(before, after)
-      const late = wallMs - Math.min(before, after)
-      if (readOffset(early) === Math.max(before, after)) return early
-      if (readOffset(late) === Math.min(before, after)) return late
-      return late
+      const [before, after] = [offsetAt(wallMs - dayMs), offsetAt(wallMs + dayMs)]
+      const [less, more] = [Math.min(before, after), Math.max(before, after)]
+      const early = wallMs - more
+      const late = wallMs - less
+      if (offsetAt(early) === more) return early
+      return offsetAt(late) === less ? late : endOfGap(early, late, more)
     },
   }
 }

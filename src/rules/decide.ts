@@ -1,7 +1,7 @@
 import type { Moment } from './calendar.ts'
 import { drawn } from './draw.ts'
 import {
-  businessDay,
+  absenceFor,
   type CountingFrom,
   type Crew,
   countingFrom,
@@ -176,17 +176,20 @@ function tryOwner(scene: Scene, step: StepOf<'owner'>): Hit | Miss {
   if (!owner) return { hit: null, why: 'not_given' }
   const { max_age_days = Number.POSITIVE_INFINITY } = step
   if (atMs - owner.sinceMs > max_age_days * 86_400_000) return { hit: null, why: 'OWNER_EXPIRED' }
-  const guideId = step.follow_cover ? coverOf(scene, owner.guideId) : owner.guideId
+  const guideId = step.follow_cover ? coverOf(scene, owner.guideId, step.if) : owner.guideId
   return tryNamed(scene, guideId, guideId === owner.guideId ? 'OWNER' : 'OWNER_COVER', step)
 }
 
 /** Who stands in for a guide who is away or has left, to the end of the chain; a chain that runs in a circle ends at its first guide. */
-function coverOf({ rules: { crew }, moment }: Scene, guideId: string): string {
-  const today = businessDay(moment, crew.dayStartsAtMinute)
+function coverOf(
+  { rules: { crew }, moment }: Scene,
+  guideId: string,
+  condition: Condition,
+): string {
   const seen = new Set<string>()
   let at = guideId
   for (;;) {
-    const cover = crew.presence.absenceOn(at, today)?.cover ?? null
+    const cover = absenceFor(at, condition, crew, moment)?.cover ?? null
     if (cover === null) return at
     if (seen.has(cover)) return guideId
     seen.add(at)

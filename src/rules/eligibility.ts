@@ -1,7 +1,14 @@
 import { type Calendar, createCalendar, type Moment } from './calendar.ts'
 import { minutesOf } from './names.ts'
 import type { Condition } from './plan.ts'
-import { isOnShift, type Presence, type Roster, readRoster } from './roster.ts'
+import {
+  type Absence,
+  isOnShift,
+  missedNight,
+  type Presence,
+  type Roster,
+  readRoster,
+} from './roster.ts'
 import type { Staff } from './staff.ts'
 
 /** Why a guide could not serve an order, or was passed over. */
@@ -96,15 +103,21 @@ function barredReason(merchant: string, guide: KnownGuide | undefined): Member['
 /** When the present clock hour and business day began, in epoch milliseconds: caps count from there. */
 export type CountingFrom = { hourMs: number; dayMs: number }
 
-export function countingFrom({ calendar, dayStartsAtMinute }: Crew, moment: Moment): CountingFrom {
-  const { atMs, day, minute } = moment
+export function countingFrom(crew: Crew, moment: Moment): CountingFrom {
+  const { calendar, dayStartsAtMinute } = crew
+  // By the instant and not by the wall: a business day that has begun goes on when the clocks go back.
+  const todayMs = calendar.instantOf(moment.day, dayStartsAtMinute)
   return {
-    hourMs: calendar.instantOf(day, minute - (minute % 60)),
-    dayMs: Math.min(
-      atMs,
-      calendar.instantOf(businessDay(moment, dayStartsAtMinute), dayStartsAtMinute),
-    ),
+    hourMs: hourOf(calendar, moment),
+    dayMs: todayMs <= moment.atMs ? todayMs : calendar.instantOf(moment.day - 1, dayStartsAtMinute),
   }
+}
+
+/** When the wall last showed the full hour: an hour that the clocks repeat is an hour of its own. */
+function hourOf({ momentAt, instantOf }: Calendar, { atMs, day, minute }: Moment): number {
+  const past = minute % 60
+  const full = momentAt((Math.floor(atMs / 60_000) - past) * 60_000)
+  return full.minute === minute - past ? full.atMs : instantOf(day, minute - past)
 }
 
 /** The day that the shop is in: until `day_starts_at` it is still yesterday. */
@@ -128,18 +141,34 @@ export function whyNot(
 ): NotChosen | null {
   if (member.barred) return member.barred
   if (condition === 'always') return null
-  const today = businessDay(moment, crew.dayStartsAtMinute)
-  const { presence } = crew
-  if (condition === 'on_roster_today') {
-    const absence = presence.absenceOn(member.id, today)
+  const { presence, dayStartsAtMinute } = crew
+  if (!isOnShift(presence, member.id, moment)) {
+    const absence = absenceFor(member.id, condition, crew, moment)
     if (absence) return absence.kind
+    if (condition === 'on_shift') return 'OFF_SHIFT'
+    const today = businessDay(moment, dayStartsAtMinute)
     return presence.spansOn(today).has(member.id) ? null : 'OFF_SHIFT'
   }
-  if (!isOnShift(presence, member.id, moment)) {
-    return presence.absenceOn(member.id, moment.day)?.kind ?? 'OFF_SHIFT'
-  }
+  if (condition === 'on_roster_today') return null
   if (state.isPaused(member.id)) return 'PAUSED'
   return member.caps ? overCap(member.caps, state.tally(member.id)) : null
+}
+
+/**
+ * The absence that keeps a guide from an order at that moment; who covers it stands in. There is none while on shift: a
+ * night that began before the leave is worked to its end.
+ */
+export function absenceFor(
+  guideId: string,
+  condition: Condition,
+  { presence, dayStartsAtMinute }: Crew,
+  moment: Moment,
+): Absence | null {
+  if (isOnShift(presence, guideId, moment)) return null
+  if (condition === 'on_roster_today') {
+    return presence.absenceOn(guideId, businessDay(moment, dayStartsAtMinute))
+  }
+  return presence.absenceOn(guideId, moment.day) ?? missedNight(presence, guideId, moment)
 }
 
 function overCap(

@@ -71,5 +71,7 @@ export function clampedUnits(
   const room = balance + 2 * unitsPerOrder
   if (room <= 0) return 0
   const others = totalWeight - weight
-  return others <= 0 ? units : Math.min(units, Math.floor((room * totalWeight) / others))
+  if (others <= 0 || room >= units) return units
+  // room · totalWeight / others, in products that stay safe integers.
+  return Math.min(units, room + Math.floor((room * weight) / others))
 }

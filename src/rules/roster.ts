@@ -175,34 +175,31 @@ function absencesByGuide(roster: Roster) {
   return absences
 }
 
+type WallTime = { day: number; minute: number }
+
 /** Whether a shift of that day, or one of the day before that runs past midnight, holds the minute. */
-export function isOnShift(
-  presence: Presence,
-  guideId: string,
-  { day, minute }: { day: number; minute: number },
-): boolean {
+export function isOnShift(presence: Presence, guideId: string, { day, minute }: WallTime): boolean {
   return (
-    holds(presence.spansOn(day).get(guideId), minute, presence, guideId, day) ||
-    holds(
-      presence.spansOn(day - 1).get(guideId),
-      minute + minutesPerDay,
-      presence,
-      guideId,
-      day - 1,
-    )
+    (holds(presence, guideId, day, minute) && presence.absenceOn(guideId, day) === null) ||
+    (holds(presence, guideId, day - 1, minute + minutesPerDay) &&
+      presence.absenceOn(guideId, day - 1) === null)
   )
 }
 
-function holds(
-  spans: readonly Span[] | undefined,
-  minute: number,
+/** The absence on the day before that empties the part of its shift which runs past midnight. */
+export function missedNight(
   presence: Presence,
   guideId: string,
-  day: number,
-): boolean {
-  if (!spans) return false
-  for (const { from, to } of spans) {
-    if (minute >= from && minute < to) return presence.absenceOn(guideId, day) === null
+  { day, minute }: WallTime,
+): Absence | null {
+  const isNight = holds(presence, guideId, day - 1, minute + minutesPerDay)
+  return isNight ? presence.absenceOn(guideId, day - 1) : null
+}
+
+/** Whether a shift that belongs to the day holds the minute, which may pass the end of that day. */
+function holds(presence: Presence, guideId: string, day: number, minute: number): boolean {
+  for (const { from, to } of presence.spansOn(day).get(guideId) ?? []) {
+    if (minute >= from && minute < to) return true
   }
   return false
 }

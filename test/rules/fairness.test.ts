@@ -2,15 +2,24 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   type Candidate,
+  clampedUnits,
   nextTurn,
   shares,
   turnChanges,
+  unitsPerFen,
   unitsPerOrder,
 } from '../../src/rules/fairness.ts'
+import { aRandom, at, sum } from '../support/rules.ts'
 
 type Entry = { id: string; weight: number }
 type Rotation = { shares: typeof shares; nextTurn: typeof nextTurn }
-type Turn = { candidates: Candidate[]; chosen: number; changes: number[]; number: number }
+type Turn = {
+  candidates: Candidate[]
+  split: number[]
+  chosen: number
+  changes: number[]
+  number: number
+}
 
 const carpool: Rotation = { shares, nextTurn }
 
@@ -26,10 +35,10 @@ function aBook(rotation: Rotation = carpool) {
   }
 
   return {
-    serve(eligible: readonly Entry[]): Turn {
+    serve(eligible: readonly Entry[], units = unitsPerOrder): Turn {
       turns += 1
       const candidates = eligible.map(({ id, weight }) => ({ id, weight, ...standing(id) }))
-      const split = rotation.shares(candidates)
+      const split = rotation.shares(candidates, units)
       const chosen = rotation.nextTurn(candidates, split)
       const changes = turnChanges(split, chosen)
       const total = eligible.reduce((sum, { weight }) => sum + weight, 0)
@@ -41,7 +50,7 @@ function aBook(rotation: Rotation = carpool) {
         fair.set(id, (fair.get(id) ?? 0) + weight / total)
         counts.set(id, (counts.get(id) ?? 0) + (index === chosen ? 1 : 0))
       }
-      return { candidates, chosen, changes, number: turns }
+      return { candidates, split, chosen, changes, number: turns }
     },
     refund({ candidates, chosen, number }: Turn): void {
       const changes = turnChanges(rotation.shares(candidates), chosen)
@@ -60,16 +69,6 @@ function aBook(rotation: Rotation = carpool) {
     balances: () => [...standings.values()].map(({ balance }) => balance),
     snapshot: () => new Map([...standings].map(([id, now]) => [id, { ...now }])),
   }
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const found = list[index]
-  if (found === undefined) throw new Error(`nothing at ${index}`)
-  return found
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0)
 }
 
 function chosenId({ candidates, chosen }: Turn): string {
@@ -113,7 +112,8 @@ function balancesSumToZero(rotation: Rotation) {
   return fc.property(aMonth({ weights: true, maxOrders: 60 }), ({ orders }) => {
     const book = aBook(rotation)
     for (const eligible of orders) {
-      book.serve(eligible)
+      const { split } = book.serve(eligible)
+      expect(sum(split)).toBe(unitsPerOrder)
       expect(sum(book.balances())).toBe(0)
     }
   })
@@ -402,37 +402,152 @@ describe('how far a guide may be from the fair share', () => {
   )
 })
 
-describe('known failures of other rotations', () => {
-  const abc = ['A', 'B', 'C'].map(id => ({ id, weight: 1 }))
+const largestFen = 10_000_000_000
 
-  it('three guides with 4 orders a day have 40 each after 30 days: no senior wins every morning', () => {
-    const book = aBook()
-    for (let order = 0; order < 4 * 30; order++) book.serve(abc)
-    expect(abc.map(({ id }) => book.count(id))).toEqual([40, 40, 40])
+function amountsAreSharedOut(rotation: Rotation) {
+  const amountFen = fc.oneof(
+    fc.integer({ min: 0, max: 100_000 }),
+    fc.integer({ min: largestFen - 9, max: largestFen }),
+  )
+  return fc.property(
+    aMonth({ weights: true, maxOrders: 60 }),
+    fc.array(amountFen, { minLength: 60, maxLength: 60 }),
+    ({ guides, orders }, amounts) => {
+      const book = aBook(rotation)
+      const owed = new Map(guides.map(({ id }) => [id, 0]))
+      let largest = 0
+      for (const [index, eligible] of orders.entries()) {
+        const units = at(amounts, index) * unitsPerFen
+        largest = Math.max(largest, units)
+        const turn = book.serve(eligible, units)
+        const total = sum(eligible.map(({ weight }) => weight))
+        for (const [place, { id, weight }] of eligible.entries()) {
+          const took = place === turn.chosen ? units : 0
+          owed.set(id, (owed.get(id) ?? 0) + (units * weight) / total - took)
+        }
+        expect(turn.changes.every(Number.isSafeInteger)).toBe(true)
+        expect(sum(book.balances())).toBe(0)
+        const bound = ((guides.length - 1) / 2) * largest
+        for (const { id } of eligible) {
+          expect(Math.abs(book.standing(id).balance)).toBeLessThanOrEqual(bound)
+          // Each order rounds a share by less than a unit.
+          expect(Math.abs(book.standing(id).balance - (owed.get(id) ?? 0))).toBeLessThan(index + 2)
+        }
+      }
+    },
+  )
+}
+
+// The proof above asks of an order only that it charges what it shares out: with amounts, the bound is in largest orders.
+describe('a book by amount', () => {
+  it('sums to zero in whole units, and holds each guide within (n−1)/2 of the largest order', () => {
+    fc.assert(amountsAreSharedOut(carpool))
   })
 
-  it('a guide back from a month of leave gets their turns and no flood', () => {
-    const book = aBook()
-    for (let order = 0; order < 91; order++) book.serve(abc)
-    for (let order = 0; order < 1000; order++) book.serve(abc.slice(0, 2))
-    const back = Array.from({ length: 9 }, () => chosenId(book.serve(abc)))
-    expect(back.filter(id => id === 'C')).toHaveLength(3)
-    expect(back.slice(0, 4).filter(id => id === 'C').length).toBeLessThanOrEqual(2)
+  it('splits the largest order among a thousand guides of the largest weights to the unit', () => {
+    const random = aRandom(7)
+    for (let round = 0; round < 20; round++) {
+      const guides = Array.from({ length: 1000 }, (_, index) => ({
+        id: `G${index}`,
+        weight: round === 0 ? 100 : 1 + Math.floor(random() * 100),
+      }))
+      const units = (largestFen - round) * unitsPerFen
+      const split = shares(guides, units)
+      const total = guides.reduce((weights, { weight }) => weights + weight, 0)
+      expect(sum(split)).toBe(units)
+      for (const [index, { weight }] of guides.entries()) {
+        const floor = (BigInt(units) * BigInt(weight)) / BigInt(total)
+        expect([0n, 1n]).toContain(BigInt(at(split, index)) - floor)
+      }
+    }
   })
 
-  it('a guide who joins late gets their turns and no flood', () => {
+  it('stays in safe integers for a thousand guides and the largest orders', () => {
+    expect(499.5 * largestFen * unitsPerFen).toBeLessThan(Number.MAX_SAFE_INTEGER)
+    expect(largestFen * unitsPerFen * 100).toBeLessThan(Number.MAX_SAFE_INTEGER)
+    const guides = Array.from({ length: 1000 }, (_, index) => ({ id: `G${index}`, weight: 1 }))
     const book = aBook()
-    for (let order = 0; order < 1000; order++) book.serve(abc)
-    const abcd = [...abc, { id: 'D', weight: 1 }]
-    const joined = Array.from({ length: 12 }, () => chosenId(book.serve(abcd)))
-    expect(joined.filter(id => id === 'D')).toHaveLength(3)
+    for (let order = 0; order < 300; order++) {
+      book.serve(guides.slice(order % 7, 1000 - (order % 11)), largestFen * unitsPerFen)
+    }
+    expect(book.balances().every(Number.isSafeInteger)).toBe(true)
+    expect(sum(book.balances())).toBe(0)
   })
 
-  it('an even number of guides leaves nobody out', () => {
-    const four = ['A', 'B', 'C', 'D'].map(id => ({ id, weight: 1 }))
-    const book = aBook()
-    for (let order = 0; order < 400; order++) book.serve(four)
-    expect(four.map(({ id }) => book.count(id))).toEqual([100, 100, 100, 100])
+  it('leaves everybody as they were when the order is worth nothing', () => {
+    const list = [1, 2, 3].map(weight => ({ id: `G${weight}`, weight, balance: 0, lastServed: 0 }))
+    expect(shares(list, 0)).toEqual([0, 0, 0])
+    expect(turnChanges(shares(list, 0), 1)).toEqual([0, 0, 0])
+  })
+})
+
+describe('shares', () => {
+  it('go to nobody when nobody has a weight, and none goes to who has none', () => {
+    expect(shares([{ id: 'A', weight: 0 }])).toEqual([0])
+    const weight = fc.integer({ min: 0, max: 100 })
+    fc.assert(
+      fc.property(fc.array(weight, { maxLength: 30 }), fc.nat(9_999_999), (weights, units) => {
+        const split = shares(
+          weights.map((one, index) => ({ id: `G${index}`, weight: one })),
+          units,
+        )
+        expect(sum(split)).toBe(sum(weights) === 0 ? 0 : units)
+        for (const [index, one] of weights.entries())
+          if (one === 0) expect(at(split, index)).toBe(0)
+      }),
+    )
+  })
+})
+
+type Clamp = typeof clampedUnits
+
+/** What is left of the guide after the charge, reckoned in whole numbers of any size. */
+function afterCharge(balance: number, weight: number, total: number, charged: number): bigint {
+  return BigInt(balance) + (BigInt(charged) * BigInt(weight)) / BigInt(total) - BigInt(charged)
+}
+
+function neverBelowTheFloor(clamp: Clamp) {
+  const balance = fc.oneof(
+    fc.integer({ min: -4 * unitsPerOrder, max: 4 * unitsPerOrder }),
+    fc.integer({ min: -2 * unitsPerOrder, max: largestFen * unitsPerFen }),
+  )
+  const units = fc.oneof(
+    fc.constant(unitsPerOrder),
+    fc.integer({ min: 1, max: largestFen }).map(fen => fen * unitsPerFen),
+  )
+  const weights = fc.tuple(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 1, max: 99_900 }))
+  return fc.property(balance, units, weights, (before, full, [weight, others]) => {
+    const total = weight + others
+    const charged = clamp(before, weight, total, full)
+    expect(charged).toBeGreaterThanOrEqual(0)
+    expect(charged).toBeLessThanOrEqual(full)
+    const floor = BigInt(-2 * unitsPerOrder)
+    const after = afterCharge(before, weight, total, charged)
+    if (charged > 0) expect(after >= floor).toBe(true)
+    // The most there is: a unit more would pass the floor.
+    if (charged < full) expect(afterCharge(before, weight, total, charged + 1) < floor).toBe(true)
+  })
+}
+
+describe('a clamped charge', () => {
+  it('is the most that keeps the guide at two orders behind or above, and never more than the order', () => {
+    fc.assert(neverBelowTheFloor(clampedUnits), { numRuns: 2000 })
+  })
+
+  it('is exact where the products would pass the safe integers', () => {
+    const [before, weight, total] = [6_287_779_843_350, 25, 84_156]
+    const charged = clampedUnits(before, weight, total, largestFen * unitsPerFen)
+    expect(afterCharge(before, weight, total, charged)).toBe(BigInt(-2 * unitsPerOrder))
+  })
+
+  it.each([
+    ['in full while there is room', 0, unitsPerOrder],
+    ['in full when it ends on the floor', -unitsPerOrder, unitsPerOrder],
+    ['in part when there is room for a part', -1.5 * unitsPerOrder, unitsPerOrder / 2],
+    ['not at all on the floor', -2 * unitsPerOrder, 0],
+    ['not at all below it', -3 * unitsPerOrder, 0],
+  ])('is made %s', (_, balance, expected) => {
+    expect(clampedUnits(balance, 0, 3, unitsPerOrder)).toBe(expected)
   })
 })
 
@@ -485,15 +600,44 @@ describe('the checkers above', () => {
   it('catch weights that are not looked at', () => {
     expect(() => fc.assert(nobodyIsFarFromFair(equalShares, true), fixed)).toThrow()
   })
-})
 
-/** Mulberry32: the same months in every run. */
-function aRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  it('catch amounts whose remainder is lost', () => {
+    const lossy: Rotation = {
+      ...carpool,
+      shares: (candidates, units) =>
+        shares(candidates, units).map(share => Math.floor(share / 7) * 7),
+    }
+    expect(() => fc.assert(amountsAreSharedOut(lossy), fixed)).toThrow()
+  })
+
+  it('catch amounts served by the book of orders: who is behind by count gets the largest', () => {
+    expect(() => fc.assert(amountsAreSharedOut(leastServedFirst()), fixed)).toThrow()
+  })
+
+  it('catch a clamped charge that ignores the floor, forgets the share, or trusts large products', () => {
+    const inFull: Clamp = (_balance, _weight, _total, units) => units
+    const shareless: Clamp = (balance, _weight, _total, units) =>
+      Math.max(0, Math.min(units, balance + 2 * unitsPerOrder))
+    const rounded: Clamp = (balance, weight, total, units) => {
+      const room = Math.max(0, balance + 2 * unitsPerOrder)
+      return Math.min(units, Math.ceil((room * total) / (total - weight)))
+    }
+    for (const faulty of [inFull, shareless, rounded]) {
+      expect(() => fc.assert(neverBelowTheFloor(faulty), fixed)).toThrow()
+    }
+  })
+
+  function leastServedFirst(): Rotation {
+    const served = new Map<string, number>()
+    return {
+      ...carpool,
+      nextTurn(candidates) {
+        const counts = candidates.map(({ id }) => served.get(id) ?? 0)
+        const chosen = counts.indexOf(Math.min(...counts))
+        const { id } = at(candidates, chosen)
+        served.set(id, (served.get(id) ?? 0) + 1)
+        return chosen
+      },
+    }
   }
-}
+})
