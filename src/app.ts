@@ -1,24 +1,29 @@
 import { randomUUID } from 'node:crypto'
-import { bodyLimit } from 'hono/body-limit'
 import type { Keys } from './access/keys.ts'
 import type { Assignments } from './assignment/assignments.ts'
+import type { Reports } from './assignment/reports.ts'
 import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
+import { limitBodies } from './http/body.ts'
 import { createGate, createRouter } from './http/edge.ts'
 import { createKeyRoutes } from './http/keys.ts'
+import { createManagerRoutes } from './http/manager-routes.ts'
 import { createOrderRoutes } from './http/orders.ts'
 import { answerProblem } from './http/problem.ts'
+import { createReportRoutes } from './http/reports.ts'
+import type { Ledger } from './ledger/ledger.ts'
+import type { Mirror } from './mirror/mirror.ts'
 
 export type App = ReturnType<typeof createApp>
 
-const maxBodyBytes = 64 * 1024
 const requestIdPattern = /^[\w.:-]{1,128}$/
-// As hono reads it, or the body would not be looked at; JSON is UTF-8 (RFC 8259).
-const jsonPattern = /^application\/json(;\s*charset="?utf-8"?)?$/i
 
 /** The whole HTTP service from its dependencies; does nothing until it is asked. */
 export function createApp(deps: {
   assignments: Assignments
+  reports: Reports
+  mirror: Mirror
+  ledger: Ledger
   keys: Keys
   clock: Clock
   merchant: { mode: 'direct' | 'partner'; mchid: string }
@@ -41,22 +46,7 @@ export function createApp(deps: {
     // A client that keeps its connection would hold up the stop.
     if (!isReady()) context.header('Connection', 'close')
   })
-  app.use(async (context, next) => {
-    const { method } = context.req
-    const hasBody = method === 'POST' || method === 'PUT' || method === 'PATCH'
-    if (hasBody && !jsonPattern.test(context.req.header('content-type') ?? '')) {
-      throw new AppError('unsupported_media_type', 'Send Content-Type: application/json.')
-    }
-    await next()
-  })
-  app.use(
-    bodyLimit({
-      maxSize: maxBodyBytes,
-      onError: () => {
-        throw new AppError('body_too_large', `A body has at most ${maxBodyBytes} bytes.`)
-      },
-    }),
-  )
+  app.use(limitBodies())
 
   app.get('/livez', context => context.json({ status: 'live' }))
   app.get('/readyz', context =>
@@ -64,6 +54,8 @@ export function createApp(deps: {
   )
   app.route('/', createOrderRoutes({ ...deps, gate }))
   app.route('/', createKeyRoutes({ keys, clock, gate }))
+  app.route('/', createManagerRoutes({ ...deps, gate }))
+  app.route('/', createReportRoutes({ ...deps, gate }))
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

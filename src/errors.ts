@@ -7,13 +7,18 @@ export const errorTable = {
   store_not_found: { status: 404, title: 'There is no such store' },
   order_not_found: { status: 404, title: 'There is no such order' },
   key_not_found: { status: 404, title: 'There is no such key' },
+  guide_not_found: { status: 404, title: 'There is no such guide' },
+  owner_not_found: { status: 404, title: 'The member has no guide of their own' },
+  version_not_found: { status: 404, title: 'There is no such version' },
   method_not_allowed: { status: 405, title: 'The resource has no such method' },
   order_closed: { status: 409, title: 'The order was closed' },
   order_paid: { status: 409, title: 'The order was paid' },
   store_of_another_merchant: { status: 409, title: 'The store belongs to another merchant' },
+  precondition_failed: { status: 412, title: 'It was changed in the meantime' },
   body_too_large: { status: 413, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, title: 'The body must be application/json' },
+  unsupported_media_type: { status: 415, title: 'The body is of another media type' },
   order_mismatch: { status: 422, title: 'The order was posted before with other facts' },
+  precondition_required: { status: 428, title: 'Say which version you read, with If-Match' },
   internal: { status: 500, title: 'The service failed' },
   overloaded: { status: 503, title: 'The service has too much to do' },
   storage_full: { status: 503, title: 'The disk is full' },
@@ -22,8 +27,10 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable
 
-/** Where in the request the fault lies, as a JSON pointer (RFC 6901), and what it is. */
-export type FieldError = { pointer: string; message: string }
+/** Where in the request the fault lies, as a JSON pointer (RFC 6901) or as a cell of a table, and what it is. */
+export type FieldError =
+  | { pointer: string; message: string }
+  | { row: number; column: string; message: string }
 
 /** A fault of the caller or of the surroundings, never a defect of ours. */
 export class AppError extends Error {

@@ -6,11 +6,14 @@ import { installAdminKey } from './access/admin-key-file.ts'
 import { openKeys } from './access/keys.ts'
 import { createApp } from './app.ts'
 import { createAssignments } from './assignment/assignments.ts'
+import { createReports } from './assignment/reports.ts'
 import { systemClock } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
 import { StartError } from './errors.ts'
+import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
+import { openSandbox } from './ledger/sandbox.ts'
 import type { Log } from './log.ts'
 import { openMirror } from './mirror/mirror.ts'
 import { type Client, createClient } from './wechatpay/client.ts'
@@ -61,6 +64,15 @@ export async function startService(config: Config & { account: MerchantAccount }
   let ready = false
   const app = createApp({
     assignments,
+    reports: createReports({
+      mirror,
+      history: openHistory(db),
+      openSandbox: () => openSandbox(db),
+      clock,
+      windowMs: config.windowMs,
+    }),
+    mirror,
+    ledger,
     keys,
     clock,
     merchant: account,

@@ -7,7 +7,7 @@ import type { Outcome } from '../wechatpay/outcome.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
 import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
 import { createOutbox } from './outbox.ts'
-import { resolve } from './resolve.ts'
+import { lookAround, resolve } from './resolve.ts'
 
 /** An order as it was posted, its merchant known. */
 export type PostedOrder = OrderKey & PostedFacts
@@ -129,17 +129,7 @@ export function createAssignments(deps: {
     if (flights.size >= maxInFlight) {
       throw new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
     }
-    const { merchant, memberId } = posted
-    const settings = mirror.settings(merchant)
-    const nowMs = clock.nowMs()
-    const around = {
-      store,
-      settings,
-      nowMs,
-      owner: memberId === null ? null : mirror.ownerAt(merchant, memberId, nowMs),
-      windowMs:
-        settings.assignWindowSeconds === null ? deps.windowMs : settings.assignWindowSeconds * 1000,
-    }
+    const around = lookAround(mirror, store, posted, clock.nowMs(), deps.windowMs)
     const recorded = ledger.record({ ...posted, facts }, view => resolve(posted, around, view))
     return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
   }

@@ -1,5 +1,5 @@
 import type { LedgerView, Resolution } from '../ledger/ledger.ts'
-import type { MerchantSettings, ReadyStore } from '../mirror/mirror.ts'
+import type { MerchantSettings, Mirror, ReadyStore } from '../mirror/mirror.ts'
 import { decide, type Owner } from '../rules/decide.ts'
 
 /** The facts of an order that the decision looks at. Times in epoch milliseconds. */
@@ -24,11 +24,37 @@ export type Surroundings = {
   windowMs: number
 }
 
+/** What the decision must know beside the order, read when it arrives. */
+export function lookAround(
+  mirror: Mirror,
+  store: ReadyStore,
+  { memberId }: Pick<OrderFacts, 'memberId'>,
+  nowMs: number,
+  windowMs: number,
+): Surroundings {
+  const settings = mirror.settings(store.merchant)
+  const { assignWindowSeconds } = settings
+  return {
+    store,
+    settings,
+    nowMs,
+    owner: memberId === null ? null : mirror.ownerAt(store.merchant, memberId, nowMs),
+    windowMs: assignWindowSeconds === null ? windowMs : assignWindowSeconds * 1000,
+  }
+}
+
 /** What becomes of a new order: skipped, too late, a guide, or nobody. Pure but for what it reads of the view. */
 export function resolve(facts: OrderFacts, around: Surroundings, view: LedgerView): Resolution {
   const { store, settings, nowMs } = around
   const createdAtMs = Math.min(facts.createdAtMs ?? nowMs, nowMs)
-  const asked = { owner: around.owner, sticky: view.cartGuide() }
+  const paused = store.rules.crew.members
+    .filter(({ id }) => store.isPaused(id, nowMs))
+    .map(({ id }) => id)
+  const asked = {
+    owner: around.owner,
+    sticky: view.cartGuide(),
+    ...(paused.length > 0 ? { paused } : {}),
+  }
   const ground = {
     guideId: null,
     turn: null,

@@ -3,6 +3,8 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { type Key, type Keys, mayEnter, type Scope } from '../access/keys.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
+import type { Mirror, Store } from '../mirror/mirror.ts'
+import { say } from '../rules/names.ts'
 import { refusal } from './problem.ts'
 
 export type Env = { Variables: { requestId: string; key: Key } }
@@ -21,12 +23,60 @@ export const bearer = [{ bearer: [] }]
 /** An instant, RFC 3339 with offset, read into epoch milliseconds. */
 export const instantSchema = z.iso
   .datetime({ offset: true, message: 'must be RFC 3339 with an offset' })
-  .refine(text => /^20\d\d-/.test(text), 'must be in this century')
+  .refine(text => /^20\d\d-/.test(text), say('must be in this century', '应在本世纪内'))
   .openapi({ format: 'date-time', example: '2026-11-23T10:00:00+08:00' })
 
 export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
 
 export const storeIdSchema = z.int().positive().openapi({ example: 1234 })
+
+export const mchidSchema = z.string().regex(/^\d{1,32}$/, 'must be digits')
+
+/** Printable and well-formed: such text comes back from the store as it went in. */
+export const opaque = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine(
+      text => text.isWellFormed() && !/\p{Cc}/u.test(text),
+      say('must be printable text', '应为可显示的文字'),
+    )
+
+export const merchantQuery = z.object({
+  sub_mchid: mchidSchema.optional().openapi({ param: { in: 'query' } }),
+})
+
+export const storeParams = z.object({
+  store_id: z
+    .string()
+    .regex(/^[1-9]\d{0,14}$/, 'must be a store_id')
+    .transform(Number)
+    .openapi({ param: { in: 'path' }, type: 'integer', example: 1234 }),
+})
+
+export const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
+export const jsonBody = <T extends z.ZodType>(schema: T) => ({
+  required: true,
+  content: json(schema),
+})
+
+export type Gate = ReturnType<typeof createGate>
+export type Merchant = { mode: 'direct' | 'partner'; mchid: string }
+
+/** The merchant whose order, store or member it is: ourselves, or in partner mode the one that is named. */
+export function merchantOf({ mode, mchid }: Merchant, subMchid: string | undefined): string {
+  if (mode === 'direct' && subMchid !== undefined) {
+    throw refusal([
+      { path: ['sub_mchid'], message: 'is for partner mode; this service runs in direct mode' },
+    ])
+  }
+  if (mode === 'direct') return mchid
+  if (subMchid === undefined) {
+    throw refusal([{ path: ['sub_mchid'], message: 'is required in partner mode' }])
+  }
+  return subMchid
+}
 
 /** Lets a request pass only with a key of one of the scopes. */
 export function createGate(keys: Keys, clock: Clock) {
@@ -46,4 +96,12 @@ export function createGate(keys: Keys, clock: Clock) {
 export function enterStore(context: Context<Env>, storeId: number): void {
   if (mayEnter(context.var.key, storeId)) return
   throw new AppError('forbidden', 'This key is for other stores.')
+}
+
+/** A store that the key may enter; whether a foreign one exists is not told. */
+export function findStore(context: Context<Env>, mirror: Mirror, storeId: number): Store {
+  enterStore(context, storeId)
+  const store = mirror.store(storeId)
+  if (!store) throw new AppError('store_not_found', `Store ${storeId} is not known here.`)
+  return store
 }

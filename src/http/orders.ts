@@ -3,33 +3,38 @@ import type { Context, MiddlewareHandler } from 'hono'
 import type { Scope } from '../access/keys.ts'
 import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
+import type { PostedFacts } from '../assignment/facts.ts'
 import { AppError } from '../errors.ts'
 import type { Order, OrderKey } from '../ledger/ledger.ts'
 import { guideIdSchema } from '../rules/names.ts'
-import { bearer, createRouter, type Env, enterStore, instantSchema, storeIdSchema } from './edge.ts'
+import {
+  bearer,
+  createRouter,
+  type Env,
+  enterStore,
+  instantSchema,
+  json,
+  jsonBody,
+  type Merchant,
+  mchidSchema,
+  merchantOf,
+  merchantQuery,
+  opaque,
+  storeIdSchema,
+} from './edge.ts'
 import { assignmentSchema, orderSchema, viewAssignment, viewOrder } from './order-view.ts'
 import { readPrefer } from './prefer.ts'
-import { problems, refusal } from './problem.ts'
+import { problems } from './problem.ts'
 
-const outTradeNoSchema = z
+export const outTradeNoSchema = z
   .string()
   .regex(/^[0-9A-Za-z_\-|*!@]{1,32}$/, 'must be 1 to 32 of 0-9 A-Z a-z _ - | * ! @')
 
-const params = z.object({
+export const orderParams = z.object({
   out_trade_no: outTradeNoSchema.openapi({ param: { in: 'path' }, example: 'A20261123-0001' }),
 })
 
-const mchidSchema = z.string().regex(/^\d{1,32}$/, 'must be digits')
-
-// Printable and well-formed: such text comes back from the store as it went in.
-const opaque = (max: number) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    .refine(text => text.isWellFormed() && !/\p{Cc}/u.test(text), 'must be printable text')
-
-const postedSchema = z
+export const postedSchema = z
   .strictObject({
     store_id: storeIdSchema,
     sub_mchid: mchidSchema
@@ -53,12 +58,19 @@ const postedSchema = z
   })
   .openapi('NewOrder')
 
-const merchantQuery = z.object({
-  sub_mchid: mchidSchema.optional().openapi({ param: { in: 'query' } }),
-})
-
-const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
-const jsonBody = <T extends z.ZodType>(schema: T) => ({ required: true, content: json(schema) })
+export function readPosted(posted: z.infer<typeof postedSchema>): PostedFacts {
+  return {
+    storeId: posted.store_id,
+    memberId: posted.member_id ?? null,
+    memberLevel: posted.member_level ?? null,
+    channel: posted.channel ?? null,
+    amountFen: posted.amount ?? null,
+    guideId: posted.guide_id ?? null,
+    cartId: posted.cart_id ?? null,
+    createdAtMs: posted.created_at === undefined ? null : Date.parse(posted.created_at),
+    test: posted.test,
+  }
+}
 
 /** The till's side: assign, read, paid, closed. */
 export function createOrderRoutes({
@@ -68,23 +80,15 @@ export function createOrderRoutes({
   gate,
 }: {
   assignments: Assignments
-  merchant: { mode: 'direct' | 'partner'; mchid: string }
+  merchant: Merchant
   /** How long an answer waits for WeChat Pay when the caller does not say. */
   waitMs: number
   gate(...allowed: readonly Scope[]): MiddlewareHandler<Env>
 }) {
-  function keyOf(outTradeNo: string, subMchid: string | undefined): OrderKey {
-    if (merchant.mode === 'direct' && subMchid !== undefined) {
-      throw refusal([
-        { path: ['sub_mchid'], message: 'is for partner mode; this service runs in direct mode' },
-      ])
-    }
-    if (merchant.mode === 'direct') return { merchant: merchant.mchid, outTradeNo }
-    if (subMchid === undefined) {
-      throw refusal([{ path: ['sub_mchid'], message: 'is required in partner mode' }])
-    }
-    return { merchant: subMchid, outTradeNo }
-  }
+  const keyOf = (outTradeNo: string, subMchid: string | undefined): OrderKey => ({
+    merchant: merchantOf(merchant, subMchid),
+    outTradeNo,
+  })
 
   /** A key for other stores is told what it would be told of an order that does not exist. */
   async function findOwn(context: Context<Env>, key: OrderKey): Promise<Order> {
@@ -104,7 +108,7 @@ export function createOrderRoutes({
         security: bearer,
         middleware: gate('assign'),
         request: {
-          params,
+          params: orderParams,
           body: jsonBody(postedSchema),
           headers: z.object({ prefer: z.string().optional() }),
         },
@@ -132,15 +136,7 @@ export function createOrderRoutes({
         const { order, isReplay } = await assignments.assign(
           {
             ...keyOf(out_trade_no, posted.sub_mchid),
-            storeId: posted.store_id,
-            memberId: posted.member_id ?? null,
-            memberLevel: posted.member_level ?? null,
-            channel: posted.channel ?? null,
-            amountFen: posted.amount ?? null,
-            guideId: posted.guide_id ?? null,
-            cartId: posted.cart_id ?? null,
-            createdAtMs: posted.created_at === undefined ? null : Date.parse(posted.created_at),
-            test: posted.test,
+            ...readPosted(posted),
           },
           prefer.waitMs,
         )
@@ -162,7 +158,7 @@ export function createOrderRoutes({
         summary: 'An order with its attempts',
         security: bearer,
         middleware: gate('assign', 'manage', 'admin'),
-        request: { params, query: merchantQuery },
+        request: { params: orderParams, query: merchantQuery },
         responses: {
           200: { description: 'The order', content: json(orderSchema) },
           ...problems('invalid_request', 'unauthorized', 'order_not_found'),
@@ -199,7 +195,7 @@ export function createOrderRoutes({
         security: bearer,
         middleware: gate('assign'),
         request: {
-          params,
+          params: orderParams,
           query: merchantQuery,
           body: jsonBody(z.strictObject({ [`${end}_at`]: instantSchema })),
         },

@@ -10,7 +10,14 @@ export const problemSchema = z
     status: z.int(),
     detail: z.string(),
     code: z.string(),
-    errors: z.array(z.object({ pointer: z.string(), message: z.string() })).optional(),
+    errors: z
+      .array(
+        z.union([
+          z.object({ pointer: z.string(), message: z.string() }),
+          z.object({ row: z.int(), column: z.string(), message: z.string() }),
+        ]),
+      )
+      .optional(),
   })
   .openapi('Problem')
 
@@ -76,11 +83,14 @@ type Issue = { path: readonly PropertyKey[]; message: string }
 /** Validation issues as a fault with JSON pointers; never with the values that were sent. */
 export function refusal(issues: readonly Issue[]): AppError {
   const fields = issues.slice(0, 20).map(({ path, message }) => ({
-    pointer: path
-      .map(part => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`)
-      .join(''),
+    pointer: pointerOf(path),
     message: message.slice(0, 200),
   }))
   const where = fields.map(({ pointer }) => pointer || 'the body').join(', ')
   return new AppError('invalid_request', `Not valid: ${where}.`, { fields })
+}
+
+/** RFC 6901. */
+export function pointerOf(path: readonly PropertyKey[]): string {
+  return path.map(part => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 }

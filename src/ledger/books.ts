@@ -1,20 +1,20 @@
 import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, Standing, Turn } from '../rules/decide.ts'
-import { shares, turnChanges } from '../rules/fairness.ts'
+import {
+  charge,
+  type LoggedTurn,
+  logTurn,
+  refund,
+  retaken,
+  type Standings,
+} from '../rules/logged.ts'
 import { books } from './schema.ts'
 
-type Page = { turn: number; standings: Map<string, Standing> }
+type Page = { turn: number; standings: Standings }
 type StoredPage = { turn: number; standings: Record<string, [balance: number, lastServed: number]> }
 
-/** A turn as the order's trace keeps it: enough to recompute the choice, and to give the turn back. */
-export type RecordedTurn = {
-  book: string
-  units: number
-  number: number
-  chosen: number
-  candidates: [guideId: string, weight: number, balance: number, lastServed: number][]
-}
+export type RecordedTurn = LoggedTurn
 
 const nobody: Standing = { balance: 0, lastServed: 0 }
 
@@ -70,45 +70,29 @@ export function openBooks(db: Db, maxPages = 4096) {
       return { name: book, standing: guideId => standings.get(guideId) ?? nobody }
     },
 
-    take(storeId: number, { book, units, candidates, chosen, changes }: Turn): RecordedTurn {
-      const page = change(storeId, book)
+    take(storeId: number, turn: Turn): LoggedTurn {
+      const page = change(storeId, turn.book)
       page.turn += 1
-      for (const [index, { id, balance, lastServed }] of candidates.entries()) {
-        page.standings.set(id, {
-          balance: balance + (changes[index] ?? 0),
-          lastServed: index === chosen ? page.turn : lastServed,
-        })
-      }
-      return {
-        book,
-        units,
-        number: page.turn,
-        chosen,
-        candidates: candidates.map(({ id, weight, balance, lastServed }) => [
-          id,
-          weight,
-          balance,
-          lastServed,
-        ]),
-      }
+      const logged = logTurn(turn, page.turn)
+      charge(page.standings, logged, turn.changes)
+      return logged
     },
 
-    /** The inverse of `take`: each balance is as if the turn had never been taken. */
-    refund(storeId: number, turn: RecordedTurn): void {
+    /** Takes a turn that was given back, as the candidates stand now. */
+    takeAnew(storeId: number, turn: LoggedTurn): LoggedTurn {
       const page = change(storeId, turn.book)
-      const candidates = turn.candidates.map(([id, weight, , lastServed]) => ({
-        id,
-        weight,
-        lastServed,
-      }))
-      const changes = turnChanges(shares(candidates, turn.units), turn.chosen)
-      for (const [index, { id, lastServed }] of candidates.entries()) {
-        const now = page.standings.get(id) ?? nobody
-        page.standings.set(id, {
-          balance: now.balance - (changes[index] ?? 0),
-          lastServed: now.lastServed === turn.number ? lastServed : now.lastServed,
-        })
-      }
+      page.turn += 1
+      const logged = retaken(turn, page.standings, page.turn)
+      charge(page.standings, logged)
+      return logged
+    },
+
+    /** The number of the refund in its book: turns and refunds count together. */
+    refund(storeId: number, turn: LoggedTurn): number {
+      const page = change(storeId, turn.book)
+      page.turn += 1
+      refund(page.standings, turn)
+      return page.turn
     },
 
     write(): void {
@@ -125,7 +109,7 @@ export function openBooks(db: Db, maxPages = 4096) {
   }
 }
 
-function parsePage(text: string | undefined): Page {
+export function parsePage(text: string | undefined): Page {
   if (text === undefined) return { turn: 0, standings: new Map() }
   const { turn, standings }: StoredPage = JSON.parse(text)
   return {

@@ -2,8 +2,8 @@ import { and, desc, eq, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, DocumentVersions, Owner, StepVerdict, Turn } from '../rules/decide.ts'
 import type { CountingFrom, NotChosen } from '../rules/eligibility.ts'
-import { shares, turnChanges } from '../rules/fairness.ts'
-import { openBooks, type RecordedTurn } from './books.ts'
+import { inherit, type LoggedTurn, logTurn } from '../rules/logged.ts'
+import { openBooks } from './books.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { orders } from './schema.ts'
 import { openTallies } from './tallies.ts'
@@ -34,7 +34,7 @@ export type Resolution = {
 }
 
 /** What was known of the order beside its facts: a replay must ask the same question. */
-export type Asked = { owner: Owner | null; sticky: string | null }
+export type Asked = { owner: Owner | null; sticky: string | null; paused?: readonly string[] }
 
 /** What the decision may ask of the ledger, inside the transaction that records it. */
 export type LedgerView = {
@@ -65,8 +65,17 @@ export type OrderTrace = {
   steps: StepVerdict[]
   blocked: [guideId: string, reason: NotChosen][]
   asked: Asked
-  turn: RecordedTurn | null
+  turn: LoggedTurn | null
+  /** The turn was taken for an earlier order of the cart. */
+  inherited?: true
+  returned?: Returned
 }
+
+/**
+ * The order was refused or closed, and counts no more: after which order of the ledger (its id), and the number of
+ * the refund in the book of its turn, null when it had none to give back.
+ */
+export type Returned = { by: 'rejected' | 'closed'; after: number; number: number | null }
 
 /** One row an order, and the fairness books. Whatever resolves is on the disk. */
 export type Ledger = {
@@ -76,6 +85,8 @@ export type Ledger = {
     resolve: (view: LedgerView) => Resolution,
   ): Promise<{ order: Order; isNew: boolean }>
   find(key: OrderKey): Promise<Order | null>
+  /** How many orders a guide of the store has had since then; for a look, not for a decision. */
+  tally(storeId: number, guideId: string, from: CountingFrom): { hour: number; day: number }
   /** Ends a pending order; one that was ended already comes back as it is. A refusal gives the turn back. */
   settle(order: Order, settlement: Settlement, attempts: readonly Attempt[]): Promise<Order>
   /** Keeps the order pending, to be sent again at `dueAtMs`. */
@@ -120,9 +131,9 @@ export function openLedger(db: Db): Ledger {
   }
 
   function insert(order: NewOrder, resolution: Resolution): Order {
-    const turn = order.test ? null : turnFor(order, resolution)
+    const held = turnFor(order, resolution)
     const { steps, blocked, asked } = resolution
-    const trace: OrderTrace = { steps, blocked, asked, turn }
+    const trace: OrderTrace = { steps, blocked, asked, ...held }
     const row: Omit<Order, 'id'> = {
       merchant: order.merchant,
       outTradeNo: order.outTradeNo,
@@ -138,7 +149,7 @@ export function openLedger(db: Db): Ledger {
       rosterVersion: resolution.versions.roster,
       planVersion: resolution.versions.plan,
       trace: JSON.stringify(trace),
-      turn: turn ? 'taken' : null,
+      turn: held.turn && !order.test ? 'taken' : null,
       decidedAtMs: resolution.decidedAtMs,
       expiresAtMs: resolution.expiresAtMs,
       dueAtMs: resolution.status === 'pending' ? resolution.expiresAtMs + graceMs : null,
@@ -154,54 +165,49 @@ export function openLedger(db: Db): Ledger {
     return { ...row, id: Number(lastInsertRowid) }
   }
 
-  function turnFor({ storeId, cartId }: NewOrder, resolution: Resolution): RecordedTurn | null {
-    if (resolution.turn) return books.take(storeId, resolution.turn)
-    if (resolution.reason !== 'STICKY_CART') return null
-    const before = statements.byCart.get({ storeId, cartId })
-    return before ? takeOver(before) : null
-  }
-
-  /**
-   * A cart has one turn, and its newest order holds it: else a number that is closed and made anew would serve for
-   * nothing, and the same guide be first in turn again.
-   */
-  function takeOver(before: Order): RecordedTurn | null {
-    const { turn }: OrderTrace = JSON.parse(before.trace ?? '{"turn":null}')
-    if (!turn || before.turn === null) return null
-    if (before.turn === 'taken') {
-      update({ ...before, turn: null })
-      return turn
+  function turnFor(
+    { storeId, cartId, test }: NewOrder,
+    { turn, reason }: Resolution,
+  ): Pick<OrderTrace, 'turn' | 'inherited'> {
+    if (test) return { turn: turn && logTurn(turn, 0) }
+    if (turn) return { turn: books.take(storeId, turn) }
+    const before = reason === 'STICKY_CART' ? statements.byCart.get({ storeId, cartId }) : undefined
+    if (!before) return { turn: null }
+    const inherited = inherit({ turn: turnOf(before), holds: before.turn })
+    switch (inherited.kind) {
+      case 'none':
+        return { turn: null }
+      case 'taken_over':
+        update({ ...before, turn: null })
+        return { turn: inherited.turn, inherited: true }
+      case 'taken_anew':
+        return { turn: books.takeAnew(storeId, inherited.turn) }
     }
-    const book = books.view(before.storeId, turn.book)
-    const candidates = turn.candidates.map(([id, weight]) => ({ id, weight, ...book.standing(id) }))
-    const { units, chosen } = turn
-    const changes = turnChanges(shares(candidates, units), chosen)
-    return books.take(before.storeId, { book: turn.book, units, candidates, chosen, changes })
   }
 
-  /** The turn of a cart goes to another order of it that is still open or paid; false when there is none. */
+  /** The turn of a cart goes back to an order of it that had it before and is still open or paid; false when there is none. */
   function passTurnOn(order: Order): boolean {
-    const { id, storeId, cartId, guideId, turn, trace } = order
-    if (turn !== 'taken' || cartId === null || trace === null) return false
+    const { id, storeId, cartId, guideId, turn } = order
+    if (turn !== 'taken' || cartId === null) return false
     const heir = statements.heir.get({ storeId, cartId, guideId, id })
     if (!heir) return false
-    const { turn: passed }: OrderTrace = JSON.parse(trace)
-    const own: OrderTrace = JSON.parse(
-      heir.trace ?? '{"steps":[],"blocked":[],"asked":{"owner":null,"sticky":null},"turn":null}',
-    )
-    statements.retrace.run({
-      id: heir.id,
-      turn: 'taken',
-      trace: JSON.stringify({ ...own, turn: passed }),
-    })
+    const [own, passed] = [turnOf(heir), turnOf(order)]
+    if (own?.number !== passed?.number || own?.book !== passed?.book) return false
+    update({ ...heir, turn: 'taken' })
     return true
   }
 
-  function giveTurnBack(order: Order): Order['turn'] {
-    if (order.turn !== 'taken' || order.trace === null) return order.turn
-    const { turn }: OrderTrace = JSON.parse(order.trace)
-    if (turn) books.refund(order.storeId, turn)
-    return 'refunded'
+  /** What is given back when an order is refused, or closed for the first time, and where in the ledger that was. */
+  function giveBack(order: Order, by: Returned['by']): Pick<Order, 'turn' | 'trace'> {
+    const { turn, trace } = order
+    if (trace === null) return { turn, trace }
+    const read: OrderTrace = JSON.parse(trace)
+    const isRefund = turn === 'taken' && read.turn !== null
+    const number = isRefund && read.turn ? books.refund(order.storeId, read.turn) : null
+    const returned = { by, after: statements.lastId.get()?.id ?? order.id, number }
+    const text = JSON.stringify({ ...read, returned } satisfies OrderTrace)
+    statements.retrace.run({ id: order.id, trace: text })
+    return { turn: isRefund ? 'refunded' : turn, trace: text }
   }
 
   /** The order counts against no cap any more. */
@@ -229,12 +235,15 @@ export function openLedger(db: Db): Ledger {
 
     find: async key => byKey(key),
 
+    tally: tallies.of,
+
     settle: (order, { status, settledAtMs, upstream }, attempts) =>
       commit.run(() => {
         const now = statements.byId.get(order)
         if (!now) throw new Error(`order ${order.id} is gone from the ledger`)
         if (now.status !== 'pending') return now
-        if (status === 'rejected' && now.closedAtMs === null) takeBack(now)
+        const isRefused = status === 'rejected' && now.closedAtMs === null
+        if (isRefused) takeBack(now)
         return update({
           ...now,
           ...withAttempts(now, attempts),
@@ -242,7 +251,7 @@ export function openLedger(db: Db): Ledger {
           settledAtMs,
           upstream: settledUpstream(status, upstream, now),
           dueAtMs: null,
-          turn: status === 'rejected' ? giveTurnBack(now) : now.turn,
+          ...(isRefused ? giveBack(now, 'rejected') : {}),
         })
       }),
 
@@ -292,12 +301,14 @@ export function openLedger(db: Db): Ledger {
       commit.run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
-        if (order.status !== 'rejected') takeBack(order)
+        const isRefused = order.status === 'rejected'
+        if (!isRefused) takeBack(order)
+        const open = passTurnOn(order) ? { ...order, turn: null } : order
         return update({
-          ...order,
+          ...open,
           ...endOfWindow(order, Math.min(closedAtMs, nowMs)),
           closedAtMs,
-          turn: passTurnOn(order) ? null : giveTurnBack(order),
+          ...(isRefused ? {} : giveBack(open, 'closed')),
         })
       }),
   }
@@ -306,6 +317,11 @@ export function openLedger(db: Db): Ledger {
     if (cartId === null) return null
     return statements.byCart.get({ storeId, cartId })?.guideId ?? null
   }
+}
+
+function turnOf({ trace }: Order): LoggedTurn | null {
+  const { turn }: Pick<OrderTrace, 'turn'> = JSON.parse(trace ?? '{"turn":null}')
+  return turn
 }
 
 function isTest({ facts }: Order): boolean {
@@ -445,9 +461,10 @@ function prepare(db: Db) {
       .prepare(),
     retrace: db
       .update(orders)
-      .set({ turn: sql`${at('turn')}`, trace: sql`${at('trace')}` })
+      .set({ trace: sql`${at('trace')}` })
       .where(eq(orders.id, at('id')))
       .prepare(),
+    lastId: db.select({ id: orders.id }).from(orders).orderBy(desc(orders.id)).limit(1).prepare(),
     nextDue: db
       .select({ dueAtMs: sql<number | null>`min(${orders.dueAtMs})` })
       .from(orders)

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, inArray, lte, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, lte, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import { StartError } from '../errors.ts'
 import type { Owner, Rules } from '../rules/decide.ts'
@@ -20,6 +20,8 @@ export type Version<T> = {
   writtenAtMs: number | null
   effectiveAtMs: number
 }
+
+type Written = { author: string; atMs: number; effectiveAtMs?: number }
 
 export type Store = typeof stores.$inferSelect
 export type Pause = typeof pauses.$inferSelect
@@ -121,7 +123,8 @@ export function openMirror(db: Db, maxReady = 2048) {
       })
       .from(guides)
       .innerJoin(stores, eq(stores.storeId, guides.storeId))
-      .where(inArray(guides.guideId, [...ids]))
+      // As one value: a statement takes 32,766 of them, and a roster may name more.
+      .where(sql`${guides.guideId} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`)
       .all()
     return new Map(rows.map(row => [row.id, row]))
   }
@@ -139,6 +142,28 @@ export function openMirror(db: Db, maxReady = 2048) {
   function newest<K extends DocumentKind>(store: Store, kind: K): Version<StoreDocuments[K]> {
     const row = statements.newest.get({ storeId: store.storeId, kind })
     return row ? readVersion<K>(row) : defaultVersion(store, kind)
+  }
+
+  function insertVersion(
+    storeId: number,
+    kind: DocumentKind,
+    body: StoreDocuments[DocumentKind],
+    version: number,
+    { author, atMs, effectiveAtMs = atMs }: Written,
+  ): number {
+    db.insert(documents)
+      .values({
+        storeId,
+        kind,
+        version,
+        body: JSON.stringify(body),
+        author,
+        writtenAtMs: atMs,
+        effectiveAtMs,
+      })
+      .run()
+    ready.delete(storeId)
+    return version
   }
 
   return {
@@ -215,25 +240,28 @@ export function openMirror(db: Db, maxReady = 2048) {
       storeId: number,
       kind: K,
       body: StoreDocuments[K],
-      written: { author: string; atMs: number; effectiveAtMs?: number; ifVersion?: number },
+      written: Written & { ifVersion?: number },
     ): number | null {
       return db.transaction(
         () => {
           const before = statements.newest.get({ storeId, kind })?.version ?? 0
           if (written.ifVersion !== undefined && written.ifVersion !== before) return null
-          db.insert(documents)
-            .values({
-              storeId,
-              kind,
-              version: before + 1,
-              body: JSON.stringify(body),
-              author: written.author,
-              writtenAtMs: written.atMs,
-              effectiveAtMs: written.effectiveAtMs ?? written.atMs,
-            })
-            .run()
-          ready.delete(storeId)
-          return before + 1
+          return insertVersion(storeId, kind, body, before + 1, written)
+        },
+        { behavior: 'immediate' },
+      )
+    },
+
+    /** Writes the next version of each document that is given, all or none. */
+    putDocuments(storeId: number, bodies: Partial<StoreDocuments>, written: Written): void {
+      db.transaction(
+        () => {
+          for (const kind of documentKinds) {
+            const body = bodies[kind]
+            if (body === undefined) continue
+            const before = statements.newest.get({ storeId, kind })?.version ?? 0
+            insertVersion(storeId, kind, body, before + 1, written)
+          }
         },
         { behavior: 'immediate' },
       )

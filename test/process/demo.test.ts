@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { eventually, scratchDir } from '../support/rig.ts'
@@ -116,6 +116,32 @@ it.each([0, 100, 300, 600, 1000])(
     const [code] = await exit
     expect([code, text]).toEqual([130, ''])
     expect(readdirSync(TMPDIR)).toEqual([])
+  },
+)
+
+it.each(['README.md', 'README.zh-CN.md'])(
+  "walks the manager's curl lines of %s as printed",
+  async readme => {
+    const demo = await startProcess({ DATA_DIR: `${dir}/${readme}`, PORT: '0' })
+    await eventually(async () => demo.output().includes('Ctrl-C'))
+    const text = readFileSync(readme, 'utf8')
+    const block = text.split('```').find(part => part.startsWith('sh\nU=')) ?? ''
+    const script = block
+      .slice(3)
+      .replace('U=http://127.0.0.1:8080', `U=${demo.url}`)
+      .replace(/^# \d$/gm, 'echo; echo ¶')
+    const MANAGE = /manage +(spa_\S+)/.exec(demo.output())?.[1] ?? ''
+    const { stdout } = await run('bash', ['-ec', script], { env: { ...process.env, MANAGE } })
+    const [, plan = '', dry, replay, published, explained, restored] = stdout.split('¶\n')
+    expect(plan).toMatch(/etag: "1"/i)
+    const read = (answer: string | undefined) => JSON.parse(answer ?? '')
+    expect(read(dry).warnings.map(({ code }: { code: string }) => code)).toContain('COVERAGE_HOLE')
+    expect(read(replay)).toMatchObject({ orders: 150, uncovered_after: 0 })
+    expect(read(replay).changed).toBeGreaterThan(0)
+    expect(read(published)).toMatchObject({ version: 2, warnings: [] })
+    expect(read(explained)).toMatchObject({ reason: 'OWNER', sentence: { zh: expect.any(String) } })
+    expect(read(restored)).toMatchObject({ version: 3 })
+    await demo.end('SIGTERM')
   },
 )
 

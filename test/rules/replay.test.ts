@@ -1,17 +1,40 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
+import type { Order, OrderTrace } from '../../src/ledger/ledger.ts'
+import type { ReplayReport } from '../../src/rules/replay.ts'
 import { aDirectory } from '../support/ledger.ts'
-import { anyDocuments, anyEvents, guideIds, live, openPast } from '../support/past.ts'
+import {
+  anyDocuments,
+  anyEvents,
+  anyPlan,
+  anyRoster,
+  aPlan,
+  type Event,
+  guideIds,
+  live,
+  openPast,
+} from '../support/past.ts'
+import { hourMs } from '../support/rules.ts'
 
 const directory = aDirectory()
 const past = openPast(`${directory.path}/past.db`)
+const other = openPast(`${directory.path}/other.db`)
 afterAll(() => {
   past.db.$client.close()
+  other.db.$client.close()
   directory.remove()
 })
 
 let storesMade = 0
 const aStoreId = () => ++storesMade
+const order = (facts: object = {}): Event => ({ kind: 'order', facts })
+const isMeant = ({ facts }: Order) => !facts.includes('"test"')
+
+async function replayed(...args: Parameters<typeof past.reports.replay>): Promise<ReplayReport> {
+  const report = await past.reports.replay(...args)
+  if (!report) throw new Error('too many orders')
+  return report
+}
 
 describe('a replay', () => {
   it('of the documents that were in force changes nothing, wherever the period begins and ends', async () => {
@@ -24,19 +47,124 @@ describe('a replay', () => {
         async (documents, events, skip, drop) => {
           const startMs = past.clock.ms
           const store = past.openStore(aStoreId(), guideIds, documents)
-          const orders = (await live(past, store.storeId, events)).filter(
-            ({ facts }) => !facts.includes('"test"'),
-          )
-          const first = orders[Math.min(skip, orders.length - 1)]
-          const fromMs = first?.decidedAtMs ?? startMs
+          const orders = (await live(past, store.storeId, events)).filter(isMeant)
+          const fromMs = orders[Math.min(skip, orders.length - 1)]?.decidedAtMs ?? startMs
           const toMs = Math.max(fromMs + 1, orders.at(-1 - drop)?.decidedAtMs ?? fromMs + 1)
-          const asked = orders.filter(o => o.decidedAtMs >= fromMs && o.decidedAtMs < toMs)
-          const report = await past.reports.replay(store, { fromMs, toMs }, {})
+          const asked = orders.filter(one => one.decidedAtMs >= fromMs && one.decidedAtMs < toMs)
+          const report = await replayed(store, { fromMs, toMs }, {})
           expect(report).toMatchObject({ orders: asked.length, changed: 0, sample: [] })
-          expect(report?.uncovered_after).toBe(report?.uncovered_before)
+          expect(report.uncovered_after).toBe(report.uncovered_before)
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     )
   })
+
+  it('of a draft gives what the same orders get in a shop that lived by the draft from its first day', async () => {
+    let changed = 0
+    await fc.assert(
+      fc.asyncProperty(
+        anyDocuments,
+        fc.record({ roster: anyRoster, plan: anyPlan }),
+        anyEvents,
+        async (documents, draft, events) => {
+          const happened = events.filter(({ kind }) => kind !== 'reject' && kind !== 'publish')
+          const storeId = aStoreId()
+          const fromMs = past.clock.ms
+          other.clock.ms = fromMs
+          const store = past.openStore(storeId, guideIds, documents)
+          other.openStore(storeId, guideIds, { ...documents, ...draft })
+          const before = (await live(past, storeId, happened)).filter(isMeant)
+          const after = (await live(other, storeId, happened)).filter(isMeant)
+          const report = await replayed(store, { fromMs, toMs: past.clock.ms + 1 }, draft)
+          const differing = before.filter((one, index) => one.guideId !== after[index]?.guideId)
+          expect(report.changed).toBe(differing.length)
+          expect(report.sample.map(one => one.out_trade_no)).toEqual(
+            differing.slice(0, 20).map(({ outTradeNo }) => outTradeNo),
+          )
+          for (const { guide_id, count_before, count_after } of report.guides) {
+            expect(count_before).toBe(before.filter(one => one.guideId === guide_id).length)
+            expect(count_after).toBe(after.filter(one => one.guideId === guide_id).length)
+          }
+          expect(report.uncovered_after).toBe(after.filter(one => one.guideId === null).length)
+          if (after.every(one => one.turn !== 'refunded')) {
+            expect(report.worst_deviation).toBeCloseTo(worstByHand(after), 3)
+          }
+          changed += differing.length
+          past.clock.ms += 48 * hourMs
+        },
+      ),
+      { numRuns: 200 },
+    )
+    expect(changed).toBeGreaterThan(80)
+  })
+
+  it('shows which orders change, who gets more, and what is left uncovered', async () => {
+    const fromMs = past.clock.ms
+    const store = past.openStore(aStoreId(), ['A', 'B', 'C', 'D'], {
+      plan: aPlan({ use: 'rotate' }),
+    })
+    await live(past, store.storeId, [
+      ...Array.from({ length: 8 }, () => order({ amountFen: 100 })),
+      order({ test: true, amountFen: 100 }),
+      ...Array.from({ length: 4 }, () => order({ amountFen: 9 })),
+    ])
+    const period = { fromMs, toMs: past.clock.ms + 1 }
+    const draft = {
+      plan: aPlan(
+        { use: 'guide', id: 'B', when: { min_amount: 100 } },
+        { use: 'rotate', when: { min_amount: 10 } },
+      ),
+    }
+    const report = await replayed(store, period, draft)
+    expect(report).toMatchObject({
+      orders: 12,
+      changed: 10,
+      uncovered_before: 0,
+      uncovered_after: 4,
+      worst_deviation: 0,
+    })
+    expect(report.guides).toEqual([
+      { guide_id: 'A', count_before: 3, count_after: 0, share_after: 0 },
+      { guide_id: 'B', count_before: 3, count_after: 8, share_after: 0 },
+      { guide_id: 'C', count_before: 3, count_after: 0, share_after: 0 },
+      { guide_id: 'D', count_before: 3, count_after: 0, share_after: 0 },
+    ])
+    expect(report.sample[0]).toMatchObject({
+      before: { guide_id: 'A', reason: 'FAIR_TURN' },
+      after: { guide_id: 'B', reason: 'NAMED' },
+    })
+  })
+
+  it('begins with the balances of the day before the period, and applies the refund of an older order when it came', async () => {
+    const store = past.openStore(aStoreId(), ['A', 'B', 'C'], { plan: aPlan({ use: 'rotate' }) })
+    const older = await live(past, store.storeId, [order(), order(), order(), order()])
+    past.clock.ms += 40 * hourMs
+    const fromMs = past.clock.ms
+    await live(past, store.storeId, [order(), order()])
+    // Both were A's: A is owed two turns now, and takes two running.
+    for (const one of [older[0], older[3]]) if (one) await past.close(one)
+    await live(past, store.storeId, [order(), order(), order(), order()])
+    const period = { fromMs, toMs: past.clock.ms + 1 }
+    expect(await replayed(store, period, {})).toMatchObject({ orders: 6, changed: 0 })
+  })
 })
+
+function worstByHand(orders: readonly Order[]): number {
+  const seen = new Set<string>()
+  const deviations = new Map<string, number>()
+  let worst = 0
+  for (const { trace, reason } of orders) {
+    const { turn }: OrderTrace = JSON.parse(trace ?? '{}')
+    if (!turn || (reason !== 'FAIR_TURN' && reason !== 'ONLY_ONE')) continue
+    if (seen.has(`${turn.book} ${turn.number}`)) continue
+    seen.add(`${turn.book} ${turn.number}`)
+    const total = turn.candidates.reduce((sum, [, weight]) => sum + weight, 0)
+    for (const [index, [id, weight]] of turn.candidates.entries()) {
+      const now = (deviations.get(id) ?? 0) + (index === turn.chosen ? 1 : 0) - weight / total
+      deviations.set(id, now)
+      worst = Math.max(worst, Math.abs(now))
+    }
+  }
+  return worst
+}

@@ -6,8 +6,11 @@ import { type NewKey, openKeys, type Scope } from '../../src/access/keys.ts'
 import { createApp } from '../../src/app.ts'
 import { createAssignments } from '../../src/assignment/assignments.ts'
 import type { Upstreams } from '../../src/assignment/fly.ts'
+import { createReports } from '../../src/assignment/reports.ts'
 import { openDatabase } from '../../src/db/open.ts'
+import { openHistory } from '../../src/ledger/history.ts'
 import { openLedger } from '../../src/ledger/ledger.ts'
+import { openSandbox } from '../../src/ledger/sandbox.ts'
 import { openMirror } from '../../src/mirror/mirror.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { createClient } from '../../src/wechatpay/client.ts'
@@ -75,6 +78,15 @@ export async function openRig(
   const state = { ready: true }
   const app = createApp({
     assignments,
+    reports: createReports({
+      mirror,
+      history: openHistory(db),
+      openSandbox: () => openSandbox(db),
+      clock,
+      windowMs,
+    }),
+    mirror,
+    ledger,
     keys,
     clock,
     merchant: { mode, mchid: account.mchid },

@@ -14,7 +14,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   access: ['db', 'errors.ts', 'clock.ts'],
   assignment: ['rules', 'mirror', 'ledger', 'wechatpay', 'errors.ts', 'clock.ts'],
   http: ['assignment', 'access', 'rules', 'mirror', 'ledger', 'errors.ts', 'clock.ts'],
-  'app.ts': ['http', 'assignment', 'access', 'errors.ts', 'clock.ts'],
+  'app.ts': ['http', 'assignment', 'access', 'mirror', 'ledger', 'errors.ts', 'clock.ts'],
   'config.ts': ['wechatpay', 'errors.ts'],
   'service.ts': [
     'app.ts',

@@ -1,0 +1,140 @@
+import type { PastRow, Snapshot } from '../ledger/history.ts'
+import type { Mirror, Store } from '../mirror/mirror.ts'
+import type { Rules, Standing } from '../rules/decide.ts'
+import type { Member } from '../rules/eligibility.ts'
+import { createReplay, type PastOrder, type ReplayReport } from '../rules/replay.ts'
+import { defaultStaff, type Staff } from '../rules/staff.ts'
+import type { Draft } from './simulate.ts'
+
+type Barred = NonNullable<Member['barred']>
+
+const neverAsked = ['PLATFORM_AUTO_ASSIGN', 'CHANNEL_UNSUPPORTED', 'WINDOW_OVER']
+const barredReasons = ['WRONG_STORE', 'QUARANTINED', 'UNREGISTERED']
+/** The longest business day: caps and most carts reach back no further. */
+const warmUpMs = 25 * 3_600_000
+
+/** What the orders of [from, to) would have been with the draft; a document that the draft lacks is the one then in force. */
+export async function replayPeriod(
+  mirror: Mirror,
+  snapshot: Snapshot,
+  store: Store,
+  { fromMs, toMs }: { fromMs: number; toMs: number },
+  draft: Draft,
+): Promise<ReplayReport> {
+  const rulesOf = createRulesOf(mirror, store, draft)
+  const staff = draft.staff ?? mirror.documentsAt(store, fromMs).staff.body
+  const ids = staff.guides.map(({ id }) => id)
+  const startMs = fromMs - warmUpMs
+  const starts = await findStarts(snapshot.orders(store.storeId, startMs, toMs), ids)
+  const replay = createReplay(starts)
+  for await (const slice of snapshot.orders(store.storeId, startMs, toMs)) {
+    for (const row of slice) {
+      if (row.facts.test) continue
+      const past = pastOf(row)
+      if (row.decidedAtMs < fromMs) replay.warmUp(past)
+      else replay.next(past, rulesOf(row))
+    }
+  }
+  return replay.end()
+}
+
+/** How each guide stood in each book when the log first names them. */
+async function findStarts(slices: AsyncIterable<PastRow[]>, ids: readonly string[]) {
+  const starts = new Map<string, Map<string, Standing>>()
+  for await (const slice of slices) {
+    for (const { trace } of slice) {
+      const { turn, inherited } = trace
+      if (!turn || turn.number === 0 || inherited) continue
+      const book = starts.get(turn.book) ?? new Map<string, Standing>()
+      starts.set(turn.book, book)
+      for (const [id, , balance, lastServed] of turn.candidates) {
+        if (!book.has(id)) book.set(id, { balance, lastServed })
+      }
+    }
+    const books = [...starts.values()]
+    if (books.length > 0 && books.every(book => ids.every(id => book.has(id)))) break
+  }
+  return starts
+}
+
+function pastOf(row: PastRow): PastOrder {
+  const { facts, trace } = row
+  const paused = trace.blocked.filter(([, why]) => why === 'PAUSED').map(([id]) => id)
+  return {
+    id: row.id,
+    outTradeNo: row.outTradeNo,
+    atMs: row.decidedAtMs,
+    channel: facts.channel ?? null,
+    memberLevel: facts.member_level ?? null,
+    amountFen: facts.amount ?? null,
+    hint: facts.guide_id ?? null,
+    owner: trace.asked.owner,
+    sticky: trace.asked.sticky,
+    cartId: row.cartId,
+    paused: new Set([...paused, ...(trace.asked.paused ?? [])]),
+    isDecided: !neverAsked.includes(row.reason),
+    guideId: row.guideId,
+    reason: row.reason,
+    turn: trace.turn,
+    isInherited: trace.inherited === true,
+    returned: trace.returned ?? null,
+  }
+}
+
+/**
+ * The rules for each order. Who was quarantined, unregistered or of another merchant then is so in the replay too;
+ * of a guide whom the order does not name, the present state counts.
+ */
+function createRulesOf(mirror: Mirror, store: Store, draft: Draft): (row: PastRow) => Rules {
+  const made = new Map<string, Rules>()
+  return row => {
+    const { staff, roster, plan } = row.versions
+    const named = namedIn(row)
+    const ids = staff === 0 ? [...named.keys()].sort().join(' ') : ''
+    const barred = [...named].filter(([, why]) => why !== null).join(' ')
+    const key = `${staff}/${roster}/${plan}/${ids}/${barred}`
+    const known = made.get(key)
+    if (known) return known
+    const body: Staff =
+      draft.staff ??
+      (staff === 0
+        ? defaultStaff(store.timezone, ids === '' ? [] : ids.split(' '))
+        : present(mirror.version(store, 'staff', staff)).body)
+    const rules = mirror.rulesFor(store, {
+      staff: body,
+      roster: draft.roster ?? present(mirror.version(store, 'roster', roster)).body,
+      plan: draft.plan ?? present(mirror.version(store, 'plan', plan)).body,
+    })
+    const then = asThen(rules, named)
+    made.set(key, then)
+    return then
+  }
+}
+
+function asThen({ crew, ...rules }: Rules, named: ReadonlyMap<string, Barred | null>): Rules {
+  const members = crew.members.map(member => {
+    const then = named.get(member.id)
+    return then === undefined ? member : { ...member, barred: then }
+  })
+  return { ...rules, crew: { ...crew, members, byId: new Map(members.map(one => [one.id, one])) } }
+}
+
+/** All whom the order names, with what barred them. */
+function namedIn({ guideId, trace, reason }: PastRow): Map<string, Barred | null> {
+  const named = new Map<string, Barred | null>()
+  if (guideId !== null) named.set(guideId, null)
+  // A cart's turn may be of other staff.
+  const candidates = reason === 'STICKY_CART' ? [] : (trace.turn?.candidates ?? [])
+  for (const [id] of candidates) named.set(id, null)
+  for (const [id, why] of trace.blocked) named.set(id, isBarred(why) ? why : null)
+  return named
+}
+
+function isBarred(why: string): why is Barred {
+  return barredReasons.includes(why)
+}
+
+function present<T>(version: T | null): T {
+  if (version === null) throw new Error('a version that an order names is gone')
+  return version
+}

@@ -1,0 +1,53 @@
+import type { MiddlewareHandler } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { AppError } from '../errors.ts'
+import type { Env } from './edge.ts'
+
+type Kind = { media: RegExp | null; says: string; maxBytes: number }
+
+const kib = 1024
+const mib = 1024 * kib
+
+// As hono reads it, or the body would not be looked at; JSON is UTF-8 (RFC 8259).
+const json = /^application\/json(;\s*charset="?utf-8"?)?$/i
+const table = /^(text\/csv|application\/x-ndjson)(;\s*(charset="?utf-8"?|header="?present"?))*$/i
+
+const small: Kind = { media: json, says: 'application/json', maxBytes: 64 * kib }
+
+/** What a path takes that is not the rule: larger bodies, tables, none at all. */
+const others: readonly [path: RegExp, kind: Kind][] = [
+  [/^\/stores\/[^/]+\/(staff|roster|plan)$/, { ...small, maxBytes: mib }],
+  [/^\/stores\/[^/]+\/(simulate|replay)$/, { ...small, maxBytes: 4 * mib }],
+  [/^\/stores\/[^/]+\/fairness\/verify$/, { ...small, media: null }],
+  [/^\/stores\/[^/]+\/import$/, { ...small, maxBytes: 4 * mib }],
+  [/^\/stores\/[^/]+\/(staff|roster|plan)\/versions\/[^/]+\/restore$/, { ...small, media: null }],
+  [
+    /^\/members\/owners\/import$/,
+    { media: table, says: 'text/csv or application/x-ndjson', maxBytes: 4 * mib },
+  ],
+]
+
+/** Refuses a body of another media type, or a larger one, than its path takes. */
+export function limitBodies(): MiddlewareHandler<Env> {
+  const limits = new Map(
+    [small, ...others.map(([, kind]) => kind)].map(kind => [kind, limit(kind)]),
+  )
+  return async (context, next) => {
+    const { method, path } = context.req
+    const kind = others.find(([pattern]) => pattern.test(path))?.[1] ?? small
+    const hasBody = method === 'POST' || method === 'PUT' || method === 'PATCH'
+    if (hasBody && kind.media && !kind.media.test(context.req.header('content-type') ?? '')) {
+      throw new AppError('unsupported_media_type', `Send Content-Type: ${kind.says}.`)
+    }
+    return limits.get(kind)?.(context, next)
+  }
+}
+
+function limit({ maxBytes }: Kind): MiddlewareHandler<Env> {
+  return bodyLimit({
+    maxSize: maxBytes,
+    onError: () => {
+      throw new AppError('body_too_large', `A body has at most ${maxBytes} bytes here.`)
+    },
+  })
+}

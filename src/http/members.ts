@@ -1,0 +1,303 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
+import { mayEnter } from '../access/keys.ts'
+import { AppError } from '../errors.ts'
+import type { MemberOwner, Mirror } from '../mirror/mirror.ts'
+import { guideIdSchema } from '../rules/names.ts'
+import {
+  bearer,
+  createRouter,
+  type Env,
+  instantSchema,
+  isoOf,
+  json,
+  mchidSchema,
+  merchantOf,
+  merchantQuery,
+} from './edge.ts'
+import { answerLanguage, type Language } from './language.ts'
+import { bodyRef, type ManagerDeps } from './manager.ts'
+import { memberIdSchema, type OwnerRow, type RowError, readOwnerFile } from './owner-file.ts'
+import { problems, refusal } from './problem.ts'
+import { readBody } from './read-body.ts'
+
+const newOwnerSchema = z
+  .strictObject({ guide_id: guideIdSchema, expires_at: instantSchema.optional() })
+  .openapi('NewOwner')
+
+const ownerSchema = z
+  .object({
+    member_id: z.string(),
+    guide_id: z.string(),
+    since: z.string(),
+    expires_at: z.string().nullable(),
+  })
+  .openapi('Owner')
+
+const importedSchema = z
+  .object({
+    rows: z.int(),
+    created: z.int(),
+    changed: z.int(),
+    unchanged: z.int(),
+    dry_run: z.boolean(),
+  })
+  .openapi('ImportedOwners')
+
+const params = z.object({ member_id: memberIdSchema.openapi({ param: { in: 'path' } }) })
+const maxRowErrors = 100
+const toleranceMs = 60_000
+
+/** Whose customer a member is: one at a time, and all of them from a file. */
+export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDeps) {
+  const routes = createRouter()
+  routes.openAPIRegistry.register('NewOwner', newOwnerSchema)
+
+  const common = { security: bearer, middleware: gate('manage', 'admin') }
+  const path = '/members/{member_id}/owner'
+  const refusals = problems('invalid_request', 'unauthorized', 'forbidden')
+
+  /** An owner in another store is told as none, so that members cannot be probed. */
+  function findOwn(context: Context<Env>, of: string, memberId: string): MemberOwner {
+    const owner = mirror.owner(of, memberId)
+    const isOver = owner?.expiresAtMs != null && owner.expiresAtMs <= clock.nowMs()
+    if (owner && !isOver && isOwn(context, mirror, owner.guideId)) return owner
+    throw new AppError('owner_not_found', 'The member has no guide of their own.')
+  }
+
+  return routes
+    .openapi(
+      createRoute({
+        ...common,
+        method: 'get',
+        path,
+        summary: 'Whose customer a member is',
+        request: { params, query: merchantQuery },
+        responses: {
+          200: { description: 'The owner', content: json(ownerSchema) },
+          ...refusals,
+          ...problems('owner_not_found'),
+        },
+      }),
+      context => {
+        const of = merchantOf(merchant, context.req.valid('query').sub_mchid)
+        const owner = findOwn(context, of, context.req.valid('param').member_id)
+        return context.json(viewOwner(owner), 200)
+      },
+    )
+    .openapi(
+      createRoute({
+        ...common,
+        method: 'put',
+        path,
+        summary: 'Give a member a guide of their own',
+        description: 'The same guide again keeps the day since when.',
+        request: { params, query: merchantQuery, body: bodyRef('NewOwner') },
+        responses: {
+          200: { description: 'The owner', content: json(ownerSchema) },
+          ...refusals,
+          ...problems('guide_not_found', 'body_too_large', 'unsupported_media_type'),
+          ...problems('storage_full'),
+        },
+      }),
+      async context => {
+        const { member_id: memberId } = context.req.valid('param')
+        const of = merchantOf(merchant, context.req.valid('query').sub_mchid)
+        const { guide_id, expires_at } = await readBody(
+          context,
+          newOwnerSchema,
+          { en: 'owner', zh: '归属' },
+          answerLanguage(context),
+        )
+        const nowMs = clock.nowMs()
+        const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
+        if (expiresAtMs !== null && expiresAtMs <= nowMs) {
+          throw refusal([{ path: ['expires_at'], message: 'is over already' }])
+        }
+        const guide = mirror.knownGuides([guide_id]).get(guide_id)
+        if (guide?.merchant !== of || !mayEnter(context.var.key, guide.storeId)) {
+          throw new AppError('guide_not_found', 'Nobody of that guide_id is known in your stores.')
+        }
+        const before = mirror.owner(of, memberId)
+        if (before && isForeign(context, mirror, before.guideId)) {
+          throw new AppError('forbidden', 'The member is the customer of a guide of another store.')
+        }
+        const sinceMs = before?.guideId === guide_id ? before.sinceMs : nowMs
+        const owner = { merchant: of, memberId, guideId: guide_id, sinceMs, expiresAtMs }
+        mirror.setOwner(owner)
+        return context.json(viewOwner(owner), 200)
+      },
+    )
+    .openapi(
+      createRoute({
+        ...common,
+        method: 'delete',
+        path,
+        summary: 'A member has no guide of their own any more',
+        request: { params, query: merchantQuery },
+        responses: {
+          204: { description: 'Removed' },
+          ...refusals,
+          ...problems('owner_not_found', 'storage_full'),
+        },
+      }),
+      context => {
+        const of = merchantOf(merchant, context.req.valid('query').sub_mchid)
+        const { memberId } = findOwn(context, of, context.req.valid('param').member_id)
+        mirror.removeOwner(of, memberId)
+        return context.body(null, 204)
+      },
+    )
+    .openapi(
+      createRoute({
+        ...common,
+        method: 'post',
+        path: '/members/owners/import',
+        summary: "Members' owners from a file, all or none",
+        description:
+          'CSV with the header member_id,guide_id and optionally since,expires_at; or NDJSON with these fields. At most 100,000 rows, 4 MiB, UTF-8. Sending it again changes nothing. Without `since`, the day since when stays for the same guide and is now for another.',
+        request: {
+          query: z.strictObject({
+            sub_mchid: mchidSchema.optional().openapi({ param: { in: 'query' } }),
+            dry_run: z
+              .enum(['true', 'false'])
+              .optional()
+              .openapi({ param: { in: 'query' } }),
+          }),
+          body: {
+            required: true,
+            content: {
+              'text/csv': { schema: { type: 'string' } },
+              'application/x-ndjson': { schema: { type: 'string' } },
+            },
+          },
+        },
+        responses: {
+          200: { description: 'What was changed', content: json(importedSchema) },
+          ...refusals,
+          ...problems('body_too_large', 'unsupported_media_type', 'storage_full'),
+        },
+      }),
+      async context => {
+        const { sub_mchid, dry_run } = context.req.valid('query')
+        const of = merchantOf(merchant, sub_mchid)
+        const language = answerLanguage(context)
+        const isTable = /^text\/csv/i.test(context.req.header('content-type') ?? '')
+        const text = decode(await context.req.arrayBuffer(), language)
+        const { rows, errors } = readOwnerFile(text, isTable ? 'csv' : 'ndjson', language)
+        const nowMs = clock.nowMs()
+        errors.push(...checkRows(context, mirror, of, rows, nowMs, language))
+        if (errors.length > 0) throw rowsRefused(errors, language)
+
+        const counts = { created: 0, changed: 0, unchanged: 0 }
+        const owners: MemberOwner[] = []
+        for (const row of rows) {
+          const before = mirror.owner(of, row.memberId)
+          const owner = ownerFrom(row, before, of, nowMs)
+          const what = !before ? 'created' : isSame(before, owner) ? 'unchanged' : 'changed'
+          counts[what] += 1
+          if (what !== 'unchanged') owners.push(owner)
+        }
+        if (dry_run !== 'true') mirror.setOwners(owners)
+        return context.json({ rows: rows.length, ...counts, dry_run: dry_run === 'true' }, 200)
+      },
+    )
+}
+
+/** Excel in Chinese saves CSV as GBK unless it is told otherwise. */
+function decode(bytes: ArrayBuffer, language: Language): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new AppError(
+      'invalid_request',
+      language === 'zh'
+        ? '文件不是 UTF-8 编码：请在 Excel 中另存为“CSV UTF-8”。'
+        : 'The file is not UTF-8: in Excel, save it as "CSV UTF-8".',
+    )
+  }
+}
+
+/** What a row cannot know by itself: its guide, its member's other rows, the present. */
+function checkRows(
+  context: Context<Env>,
+  mirror: Mirror,
+  of: string,
+  rows: readonly OwnerRow[],
+  nowMs: number,
+  language: Language,
+): RowError[] {
+  const { key } = context.var
+  const errors: RowError[] = []
+  const report = (row: number, column: string, en: string, zh: string) =>
+    errors.push({ row, column, message: language === 'zh' ? zh : en })
+  const guides = mirror.knownGuides([...new Set(rows.map(({ guideId }) => guideId))])
+  const firstRow = new Map<string, number>()
+  for (const { row, memberId, guideId, sinceMs, expiresAtMs } of rows) {
+    const guide = guides.get(guideId)
+    if (guide?.merchant !== of || !mayEnter(key, guide.storeId)) {
+      report(row, 'guide_id', 'is not known in your stores', '不是您门店的服务人员')
+    }
+    const first = firstRow.get(memberId)
+    if (first === undefined) firstRow.set(memberId, row)
+    else report(row, 'member_id', `stands in row ${first} already`, `已出现在第 ${first} 行`)
+    if (sinceMs !== null && sinceMs > nowMs + toleranceMs) {
+      report(row, 'since', 'lies in the future', '在将来')
+    }
+    if (expiresAtMs !== null && sinceMs !== null && expiresAtMs <= sinceMs) {
+      report(row, 'expires_at', 'is not after since', '不晚于 since')
+    }
+    if (key.stores === null) continue
+    const before = mirror.owner(of, memberId)
+    if (before && isForeign(context, mirror, before.guideId)) {
+      report(row, 'member_id', 'is the customer of another store', '是其他门店的客户')
+    }
+  }
+  return errors
+}
+
+function rowsRefused(errors: RowError[], language: Language): AppError {
+  const told = errors.sort((a, b) => a.row - b.row).slice(0, maxRowErrors)
+  const detail =
+    language === 'zh'
+      ? `共 ${errors.length} 处错误，没有写入任何内容。`
+      : `Nothing was written: the file has ${errors.length === 1 ? 'a mistake' : `${errors.length} mistakes`}.`
+  return new AppError('invalid_request', detail, { fields: told })
+}
+
+function ownerFrom(
+  { memberId, guideId, sinceMs, expiresAtMs }: OwnerRow,
+  before: MemberOwner | null,
+  of: string,
+  nowMs: number,
+): MemberOwner {
+  const known = before?.guideId === guideId ? before.sinceMs : nowMs
+  return { merchant: of, memberId, guideId, sinceMs: sinceMs ?? known, expiresAtMs }
+}
+
+function isSame(one: MemberOwner, other: MemberOwner): boolean {
+  return (
+    one.guideId === other.guideId &&
+    one.sinceMs === other.sinceMs &&
+    one.expiresAtMs === other.expiresAtMs
+  )
+}
+
+function isOwn(context: Context<Env>, mirror: Mirror, guideId: string): boolean {
+  return mayEnter(context.var.key, mirror.knownGuides([guideId]).get(guideId)?.storeId ?? null)
+}
+
+/** Of a store that the key may not enter; a guide whom nobody knows is nobody's. */
+function isForeign(context: Context<Env>, mirror: Mirror, guideId: string): boolean {
+  const guide = mirror.knownGuides([guideId]).get(guideId)
+  return guide !== undefined && !mayEnter(context.var.key, guide.storeId)
+}
+
+function viewOwner({ memberId, guideId, sinceMs, expiresAtMs }: MemberOwner) {
+  return {
+    member_id: memberId,
+    guide_id: guideId,
+    since: isoOf(sinceMs),
+    expires_at: expiresAtMs === null ? null : isoOf(expiresAtMs),
+  }
+}

@@ -1,0 +1,130 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
+import { type Db, openSnapshot } from '../db/open.ts'
+import { AppError } from '../errors.ts'
+import type { DocumentVersions } from '../rules/decide.ts'
+import type { Standings } from '../rules/logged.ts'
+import { parsePage } from './books.ts'
+import type { Order, OrderTrace } from './ledger.ts'
+
+/** An order of the past as the reports read it. */
+export type PastRow = Pick<
+  Order,
+  'id' | 'outTradeNo' | 'status' | 'guideId' | 'reason' | 'turn' | 'decidedAtMs' | 'closedAtMs'
+> & { facts: PostedWords; cartId: string | null; versions: DocumentVersions; trace: OrderTrace }
+
+/** The posted facts under the names of the wire, as the ledger keeps them. */
+export type PostedWords = {
+  member_level?: string
+  channel?: string
+  amount?: number
+  guide_id?: string
+  cart_id?: string
+  test?: boolean
+}
+
+export type StoredBook = { book: string; turn: number; standings: Standings }
+
+/** What a store's orders were, as of one instant. Each slice is a few milliseconds' work; between two the event loop turns. */
+export type Snapshot = {
+  /** Orders decided in [from, to), in the order in which they were decided. */
+  orders(storeId: number, fromMs: number, toMs: number): AsyncGenerator<PastRow[]>
+  count(storeId: number, fromMs: number, toMs: number): Promise<number>
+  books(storeId: number): StoredBook[]
+}
+
+export type History = ReturnType<typeof openHistory>
+
+type Raw = Omit<PastRow, 'facts' | 'versions' | 'trace'> & {
+  facts: string
+  staff: number
+  roster: number
+  plan: number
+  trace: string | null
+}
+
+const idsAPage = 1000
+const rowsASlice = 32
+const noTrace = '{"steps":[],"blocked":[],"asked":{"owner":null,"sticky":null},"turn":null}'
+
+/** The read side of the ledger. A report reads a snapshot of its own, so that what is written meanwhile does not tear it. */
+export function openHistory(db: Db, maxReaders = 4) {
+  let readers = 0
+  return {
+    async read<T>(report: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+      if (readers >= maxReaders) {
+        throw new AppError('overloaded', 'Other reports are being made.', { retryAfterSeconds: 5 })
+      }
+      readers += 1
+      const client = openSnapshot(db)
+      try {
+        return await report(snapshotOf(client))
+      } finally {
+        client.close()
+        readers -= 1
+      }
+    },
+  }
+}
+
+function snapshotOf(client: Db['$client']): Snapshot {
+  const idsAfter = client.prepare<
+    [number, number, number, number, number],
+    { id: number; at: number }
+  >(`
+    SELECT id, decided_at_ms AS at FROM orders
+    WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
+    ORDER BY decided_at_ms, id LIMIT ?`)
+  const byId = client.prepare<[number], Raw>(`
+    SELECT id, out_trade_no AS outTradeNo, facts, cart_id AS cartId, status, guide_id AS guideId, reason,
+      staff_version AS staff, roster_version AS roster, plan_version AS plan, trace, turn,
+      decided_at_ms AS decidedAtMs, closed_at_ms AS closedAtMs
+    FROM orders WHERE id = ?`)
+  const pages = client.prepare<[number], { book: string; page: string }>(
+    'SELECT book, page FROM books WHERE store_id = ? ORDER BY book',
+  )
+
+  /** By number and not by time: a clock that was set back must not shuffle them. */
+  async function idsOf(storeId: number, fromMs: number, toMs: number): Promise<number[]> {
+    const ids: number[] = []
+    let [at, last] = [fromMs, -1]
+    let isSorted = true
+    for (;;) {
+      const page = idsAfter.all(storeId, toMs, at, last, idsAPage)
+      for (const row of page) {
+        isSorted &&= row.id > (ids.at(-1) ?? -1)
+        ids.push(row.id)
+        ;[at, last] = [row.at, row.id]
+      }
+      if (page.length < idsAPage) return isSorted ? ids : ids.sort((a, b) => a - b)
+      await nextTick()
+    }
+  }
+
+  return {
+    async *orders(storeId, fromMs, toMs) {
+      const ids = await idsOf(storeId, fromMs, toMs)
+      for (let start = 0; start < ids.length; start += rowsASlice) {
+        const slice: PastRow[] = []
+        for (const id of ids.slice(start, start + rowsASlice)) {
+          const raw = byId.get(id)
+          if (raw) slice.push(readRow(raw))
+        }
+        yield slice
+        await nextTick()
+      }
+    },
+
+    count: async (storeId, fromMs, toMs) => (await idsOf(storeId, fromMs, toMs)).length,
+
+    books: storeId => pages.all(storeId).map(({ book, page }) => ({ book, ...parsePage(page) })),
+  }
+}
+
+function readRow({ facts, staff, roster, plan, trace, ...row }: Raw): PastRow {
+  return {
+    ...row,
+    facts: JSON.parse(facts),
+    versions: { staff, roster, plan },
+    trace: JSON.parse(trace ?? noTrace),
+  }
+}

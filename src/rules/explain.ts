@@ -1,0 +1,141 @@
+import type { Decision, DocumentVersions, StepVerdict } from './decide.ts'
+import type { NotChosen } from './eligibility.ts'
+import { type Candidate, nextTurn, unitsPerOrder } from './fairness.ts'
+import { type LoggedTurn, sharesOf } from './logged.ts'
+import type { Plan, Step } from './plan.ts'
+import { type Sentence, sayWhy } from './sentence.ts'
+
+/** An order as it was decided, with what is known of its end. */
+export type Recorded = {
+  status: 'pending' | 'assigned' | 'unassigned' | 'skipped' | 'rejected' | 'expired'
+  guideId: string | null
+  reason: string
+  versions: DocumentVersions
+  steps: readonly StepVerdict[]
+  blocked: Decision['blocked']
+  turn: LoggedTurn | null
+  isClosed: boolean
+}
+
+/** Balances and shares in units of the book, and in orders to four decimals. */
+export type GuideExplained = {
+  guide_id: string
+  chosen: boolean
+  reason: string
+  balance_before?: number
+  share?: number
+  balance_after?: number
+  units?: { before: number; share: number; after: number }
+}
+
+export type Explanation = {
+  versions: DocumentVersions
+  steps: { step: number; use: Step['use']; verdict: StepVerdict }[]
+  guides: GuideExplained[]
+  sentence: Sentence
+}
+
+/** A candidate of a turn: what stood in the book, what the order added, and what remained. */
+export type Stood = {
+  id: string
+  isChosen: boolean
+  lastServed: number
+  before: number
+  share: number
+  after: number
+}
+
+/** Why each of the staff was chosen or not; `staffIds` matters where the rules were not asked and name nobody. */
+export function explain(recorded: Recorded, plan: Plan, staffIds: readonly string[]): Explanation {
+  const { guideId, reason, steps, versions } = recorded
+  // A cart's turn was decided for an earlier order of it.
+  const stood = recorded.turn && reason !== 'STICKY_CART' ? standingsIn(recorded.turn) : []
+  const guides = new Map<string, GuideExplained>()
+  const add = (guide: GuideExplained) => {
+    if (!guides.has(guide.guide_id)) guides.set(guide.guide_id, guide)
+  }
+  if (guideId !== null) {
+    const own = stood.find(({ id }) => id === guideId)
+    add({ guide_id: guideId, chosen: true, reason, ...numbersOf(own) })
+  }
+  for (const one of stood) {
+    add({ guide_id: one.id, chosen: false, reason: whyLost(one, reason, stood), ...numbersOf(one) })
+  }
+  for (const [id, why] of recorded.blocked) add({ guide_id: id, chosen: false, reason: why })
+  if (recorded.blocked.length === 0 && guideId === null) {
+    for (const id of staffIds) add({ guide_id: id, chosen: false, reason: 'STEP_NOT_REACHED' })
+  }
+  return {
+    versions,
+    steps: plan.steps.map(({ use }, index) => ({
+      step: index + 1,
+      use,
+      verdict: steps[index] ?? 'not_reached',
+    })),
+    guides: [...guides.values()],
+    sentence: sayWhy(recorded, stood, [...guides.values()], plan.fair_by),
+  }
+}
+
+/** Why a guide did not serve, or null for the one who did and for whom the order does not name. */
+export function whyNotThem(recorded: Recorded, guideId: string): string | null {
+  if (recorded.guideId === guideId) return null
+  const blocked = recorded.blocked.find(([id]) => id === guideId)
+  if (blocked) return blocked[1]
+  if (!recorded.turn || recorded.reason === 'STICKY_CART') return null
+  const stood = standingsIn(recorded.turn)
+  const own = stood.find(({ id }) => id === guideId)
+  return own ? whyLost(own, recorded.reason, stood) : null
+}
+
+function whyLost(one: Stood, reason: string, stood: readonly Stood[]): NotChosen {
+  if (reason !== 'FAIR_TURN' && reason !== 'ONLY_ONE') return 'STEP_NOT_REACHED'
+  const winner = stood.find(({ isChosen }) => isChosen)
+  const isTie = winner && one.before + one.share === winner.before + winner.share
+  return isTie ? 'TIE_SERVED_LATER' : 'LOWER_BALANCE'
+}
+
+function standingsIn(turn: LoggedTurn): Stood[] {
+  const split = sharesOf(turn)
+  const units = split.reduce((sum, share) => sum + share, 0)
+  return turn.candidates.map(([id, , before, lastServed], index) => {
+    const share = split[index] ?? 0
+    const isChosen = index === turn.chosen
+    return {
+      id,
+      isChosen,
+      lastServed,
+      before,
+      share,
+      after: before + share - (isChosen ? units : 0),
+    }
+  })
+}
+
+/** Whether the one who served is the one whose turn it was, from the logged numbers alone. */
+export function followsFromNumbers(turn: LoggedTurn): boolean {
+  const candidates: Candidate[] = turn.candidates.map(([id, weight, balance, lastServed]) => ({
+    id,
+    weight,
+    balance,
+    lastServed,
+  }))
+  return candidates.length > 0 && nextTurn(candidates, sharesOf(turn)) === turn.chosen
+}
+
+function numbersOf(
+  stood: Stood | undefined,
+): Omit<GuideExplained, 'guide_id' | 'chosen' | 'reason'> {
+  if (!stood) return {}
+  const { before, share, after } = stood
+  return {
+    balance_before: inOrders(before),
+    share: inOrders(share),
+    balance_after: inOrders(after),
+    units: { before, share, after },
+  }
+}
+
+export function inOrders(units: number): number {
+  return Math.round((units / unitsPerOrder) * 10_000) / 10_000 + 0
+}

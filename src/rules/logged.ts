@@ -1,0 +1,105 @@
+import type { Standing, Turn } from './decide.ts'
+import { shares, turnChanges } from './fairness.ts'
+
+/**
+ * A turn as an order's trace keeps it: enough to recompute the choice, and to give the turn back.
+ *
+ * Turns and refunds of a book are numbered together from 1; 0 is the turn of a test order, which nobody took.
+ */
+export type LoggedTurn = {
+  book: string
+  units: number
+  number: number
+  chosen: number
+  candidates: [guideId: string, weight: number, balance: number, lastServed: number][]
+}
+
+export type Standings = Map<string, Standing>
+
+const nobody: Standing = { balance: 0, lastServed: 0 }
+
+export function logTurn({ book, units, chosen, candidates }: Turn, number: number): LoggedTurn {
+  return {
+    book,
+    units,
+    number,
+    chosen,
+    candidates: candidates.map(({ id, weight, balance, lastServed }) => [
+      id,
+      weight,
+      balance,
+      lastServed,
+    ]),
+  }
+}
+
+/** What the turn adds to each candidate's balance, index by index. */
+export function changesOf({ candidates, units, chosen }: LoggedTurn): number[] {
+  return turnChanges(sharesOf({ candidates, units }), chosen)
+}
+
+export function sharesOf({ candidates, units }: Pick<LoggedTurn, 'candidates' | 'units'>) {
+  return shares(
+    candidates.map(([id, weight]) => ({ id, weight })),
+    units,
+  )
+}
+
+export function charge(standings: Standings, turn: LoggedTurn, changes = changesOf(turn)): void {
+  for (const [index, [id]] of turn.candidates.entries()) {
+    const { balance, lastServed } = standings.get(id) ?? nobody
+    standings.set(id, {
+      balance: balance + (changes[index] ?? 0),
+      lastServed: index === turn.chosen ? turn.number : lastServed,
+    })
+  }
+}
+
+/** The inverse of `charge`: each balance, of those `whom` it concerns, is as if the turn had never been taken. */
+export function refund(
+  standings: Standings,
+  turn: LoggedTurn,
+  whom: (guideId: string) => boolean = () => true,
+): void {
+  const changes = changesOf(turn)
+  for (const [index, [id, , , lastServed]] of turn.candidates.entries()) {
+    if (!whom(id)) continue
+    const now = standings.get(id) ?? nobody
+    standings.set(id, {
+      balance: now.balance - (changes[index] ?? 0),
+      lastServed: now.lastServed === turn.number ? lastServed : now.lastServed,
+    })
+  }
+}
+
+/** The same turn with the candidates as they stand now, under a new number: its order gave it back, and its cart goes on. */
+export function retaken(turn: LoggedTurn, standings: Standings, number: number): LoggedTurn {
+  return {
+    ...turn,
+    number,
+    candidates: turn.candidates.map(([id, weight]) => {
+      const { balance, lastServed } = standings.get(id) ?? nobody
+      return [id, weight, balance, lastServed]
+    }),
+  }
+}
+
+/** An order of a cart as the next order of the cart finds it. */
+export type CartTurn = { turn: LoggedTurn | null; holds: 'taken' | 'refunded' | null }
+
+/** What becomes of the turn of a cart when its next order is given the same guide. */
+export type Inherited =
+  | { kind: 'none' }
+  | { kind: 'taken_over'; turn: LoggedTurn }
+  | { kind: 'taken_anew'; turn: LoggedTurn }
+
+/**
+ * A cart has one turn, and its newest order holds it: else a number that is closed and made anew would serve for
+ * nothing, and the same guide be first in turn again.
+ */
+export function inherit(before: CartTurn | null): Inherited {
+  if (!before?.turn || before.holds === null) return { kind: 'none' }
+  return before.holds === 'taken'
+    ? { kind: 'taken_over', turn: before.turn }
+    : { kind: 'taken_anew', turn: before.turn }
+}

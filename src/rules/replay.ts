@@ -1,0 +1,416 @@
+import { type BookView, decide, type Owner, type Rules, type Standing } from './decide.ts'
+import type { CountingFrom } from './eligibility.ts'
+import {
+  type CartTurn,
+  charge,
+  inherit,
+  type LoggedTurn,
+  logTurn,
+  refund,
+  retaken,
+  type Standings,
+} from './logged.ts'
+
+/** An order as it was asked and decided. `isDecided`: the rules were asked, which they are not of a skipped order. */
+export type PastOrder = {
+  id: number
+  outTradeNo: string
+  atMs: number
+  channel: string | null
+  memberLevel: string | null
+  amountFen: number | null
+  hint: string | null
+  owner: Owner | null
+  sticky: string | null
+  cartId: string | null
+  paused: ReadonlySet<string>
+  isDecided: boolean
+  guideId: string | null
+  reason: string
+  turn: LoggedTurn | null
+  /** The turn was taken for an earlier order of the cart. */
+  isInherited: boolean
+  /** It was refused or closed after that order: it gave its turn back, and counted no more. */
+  returned: { by: 'rejected' | 'closed'; after: number; number: number | null } | null
+}
+
+export type ReplayReport = {
+  orders: number
+  changed: number
+  uncovered_before: number
+  uncovered_after: number
+  guides: { guide_id: string; count_before: number; count_after: number; share_after: number }[]
+  /** The furthest that a guide ever was from the share, in orders, counting rotated orders alone. */
+  worst_deviation: number
+  sample: ChangedOrder[]
+}
+
+export type ChangedOrder = {
+  out_trade_no: string
+  decided_at_ms: number
+  before: { guide_id: string | null; reason: string }
+  after: { guide_id: string | null; reason: string }
+}
+
+type Entry = CartTurn & {
+  past: PastOrder
+  guideId: string | null
+  isRejected: boolean
+  isClosed: boolean
+}
+type Book = { turn: number; standings: Standings }
+type Tally = { before: number; after: number; turns: number; share: number }
+
+export type Starts = ReadonlyMap<string, ReadonlyMap<string, Standing>>
+
+const sampleSize = 20
+const nobody: Standing = { balance: 0, lastServed: 0 }
+
+/**
+ * Asks what happened again, of other rules, order by order in the order of their ids.
+ *
+ * Turns advance in books of its own, which begin as `starts` says; caps are counted in the replay itself; refusals and
+ * closings happen where they happened. Where the recorded books moved for a reason outside the period (the refund of an
+ * older order), the replay's books move alike. With the rules that were in force it decides what was decided.
+ */
+export function createReplay(starts: Starts) {
+  const recorded = new Map<string, Book>()
+  const books = new Map<string, Book>()
+  const carts = new Map<string, Entry[]>()
+  const counts = createCounts()
+  const report = createReport()
+  /** Turns of the period that were rotated, which count; and turns of orders before all that the replay has seen. */
+  const rotated = new WeakSet<LoggedTurn>()
+  const foreign = new WeakSet<LoggedTurn>()
+  let leaving: Entry[] = []
+
+  function bookIn(all: Map<string, Book>, name: string): Book {
+    const known = all.get(name)
+    if (known) return known
+    const first = all === books ? starts.get(name) : undefined
+    const made = { turn: 0, standings: new Map(first) }
+    all.set(name, made)
+    return made
+  }
+
+  function view(name: string): BookView {
+    const { standings } = bookIn(books, name)
+    return { name, standing: guideId => standings.get(guideId) ?? nobody }
+  }
+
+  /** Brings both books to where the log says that they were before the order's turn, if it took one. */
+  function meet({ turn, isInherited }: PastOrder): LoggedTurn | null {
+    if (!turn || turn.number === 0 || isInherited) return null
+    const log = bookIn(recorded, turn.book)
+    const own = bookIn(books, turn.book)
+    for (const [id, , balance, lastServed] of turn.candidates) {
+      const known = log.standings.get(id)
+      if (known || !starts.get(turn.book)?.has(id)) {
+        const was = known ?? nobody
+        const now = own.standings.get(id) ?? nobody
+        own.standings.set(id, {
+          balance: now.balance + balance - was.balance,
+          lastServed: now.lastServed === was.lastServed ? lastServed : now.lastServed,
+        })
+      }
+      log.standings.set(id, { balance, lastServed })
+    }
+    log.turn = turn.number
+    own.turn = Math.max(own.turn, turn.number - 1)
+    return turn
+  }
+
+  function take(turn: LoggedTurn): LoggedTurn {
+    const book = bookIn(books, turn.book)
+    book.turn += 1
+    const logged = retaken(turn, book.standings, book.turn)
+    charge(book.standings, logged)
+    return logged
+  }
+
+  function giveBackUntil(id: number): void {
+    let gone = 0
+    for (const entry of leaving) {
+      if ((entry.past.returned?.after ?? 0) >= id) break
+      giveBack(entry)
+      gone += 1
+    }
+    if (gone > 0) leaving = leaving.slice(gone)
+  }
+
+  function giveBack(entry: Entry): void {
+    const { past } = entry
+    const { by, number } = past.returned ?? { by: 'closed', number: null }
+    if (number !== null && past.turn) {
+      const log = bookIn(recorded, past.turn.book)
+      refund(log.standings, past.turn, seenIn(past.turn.book))
+      log.turn = Math.max(log.turn, number)
+    }
+    counts.add(entry, past.atMs, -1)
+    if (by === 'rejected') entry.isRejected = true
+    else entry.isClosed = true
+    if (by === 'closed' && passOn(entry)) return
+    if (entry.holds !== 'taken' || !entry.turn) return
+    const book = bookIn(books, entry.turn.book)
+    book.turn = Math.max(book.turn + 1, number ?? 0)
+    refund(
+      book.standings,
+      entry.turn,
+      foreign.has(entry.turn) ? seenIn(entry.turn.book) : undefined,
+    )
+    if (rotated.has(entry.turn)) report.rotated(entry.turn, -1)
+    entry.holds = 'refunded'
+  }
+
+  /** Who has not been seen in the log yet begins as they will be seen first, and that is after this refund. */
+  function seenIn(name: string): (guideId: string) => boolean {
+    const { standings } = bookIn(recorded, name)
+    return id => standings.has(id)
+  }
+
+  function passOn(entry: Entry): boolean {
+    const { cartId } = entry.past
+    if (entry.holds !== 'taken' || cartId === null) return false
+    const heir = (carts.get(cartId) ?? []).findLast(
+      other =>
+        other !== entry &&
+        other.guideId === entry.guideId &&
+        other.holds === null &&
+        !other.isRejected &&
+        !other.isClosed,
+    )
+    if (heir?.turn?.number !== entry.turn?.number || heir?.turn?.book !== entry.turn?.book)
+      return false
+    if (heir) heir.holds = 'taken'
+    entry.holds = null
+    return true
+  }
+
+  /**
+   * The order of the cart whose guide this one is lent: none; one of the replay; or one before all that it has seen.
+   * An order that lent nothing though it was newer than the lender had been refused.
+   */
+  function lenderTo({ cartId, sticky }: PastOrder): Entry | 'older' | null {
+    const before = (cartId === null ? undefined : carts.get(cartId)) ?? []
+    let hasLender = sticky === null
+    for (const entry of before.toReversed()) {
+      const was = entry.past.guideId
+      const lentNothing = !hasLender && was !== null && was !== sticky
+      if (entry.isRejected || lentNothing || (sticky === null && was !== null)) continue
+      if (was !== null) hasLender = true
+      if (entry.guideId !== null) return entry
+    }
+    return hasLender ? null : 'older'
+  }
+
+  function turnOf(past: PastOrder, lender: Entry | 'older'): LoggedTurn | null {
+    if (lender === 'older')
+      return past.turn && past.reason === 'STICKY_CART' ? adopt(past, past.turn) : null
+    const inherited = inherit(lender)
+    if (inherited.kind === 'none') return null
+    if (inherited.kind === 'taken_anew') {
+      const turn = take(inherited.turn)
+      if (rotated.has(inherited.turn)) countRotated(turn)
+      return turn
+    }
+    lender.holds = null
+    return inherited.turn
+  }
+
+  /** The turn of an order as it was logged: taken then, or taken before all that the replay has seen. */
+  function adopt({ isInherited }: PastOrder, turn: LoggedTurn): LoggedTurn {
+    if (!isInherited) return take(turn)
+    foreign.add(turn)
+    return turn
+  }
+
+  function countRotated(turn: LoggedTurn): void {
+    rotated.add(turn)
+    report.rotated(turn, 1)
+  }
+
+  function keep(past: PastOrder, guideId: string | null, turn: LoggedTurn | null): Entry {
+    const holds = turn ? 'taken' : null
+    const entry: Entry = { past, guideId, turn, holds, isRejected: false, isClosed: false }
+    counts.add(entry, past.atMs, 1)
+    if (past.cartId !== null) {
+      carts.set(past.cartId, [...(carts.get(past.cartId) ?? []), entry])
+    }
+    if (past.returned) insertLeaving(leaving, entry)
+    return entry
+  }
+
+  function logRecorded(turn: LoggedTurn): void {
+    charge(bookIn(recorded, turn.book).standings, turn)
+  }
+
+  return {
+    /** An order before the period: it happens as it happened, and counts in nothing but caps, carts and books. */
+    warmUp(past: PastOrder): void {
+      giveBackUntil(past.id)
+      const fresh = meet(past)
+      if (fresh) logRecorded(fresh)
+      keep(past, past.guideId, past.turn?.number ? warmTurn(past, past.turn) : null)
+    },
+
+    next(past: PastOrder, rules: Rules): void {
+      giveBackUntil(past.id)
+      const fresh = meet(past)
+      if (past.isDecided) decideAnew(past, rules)
+      else report.add(past, past.guideId, past.reason)
+      if (fresh) logRecorded(fresh)
+    },
+
+    end: report.end,
+  }
+
+  function warmTurn(past: PastOrder, turn: LoggedTurn): LoggedTurn {
+    const lender = past.isInherited ? lenderTo(past) : null
+    if (lender === null || lender === 'older' || !lender.turn) return adopt(past, turn)
+    lender.holds = null
+    return lender.turn
+  }
+
+  function decideAnew(past: PastOrder, rules: Rules): void {
+    const lender = lenderTo(past)
+    const { guideId, reason, turn } = decide(rules, {
+      ...past,
+      sticky: lender === 'older' ? past.sticky : (lender?.guideId ?? null),
+      isPaused: id => past.paused.has(id),
+      openBook: view,
+      tally: counts.of,
+    })
+    let logged = reason === 'STICKY_CART' && lender ? turnOf(past, lender) : null
+    if (turn) {
+      const book = bookIn(books, turn.book)
+      book.turn += 1
+      logged = logTurn(turn, book.turn)
+      charge(book.standings, logged, turn.changes)
+      if (reason === 'FAIR_TURN' || reason === 'ONLY_ONE') countRotated(logged)
+    }
+    keep(past, guideId, logged)
+    report.add(past, guideId, reason)
+  }
+}
+
+/** By the number of the refund where two gave back in the same gap. */
+function insertLeaving(leaving: Entry[], entry: Entry): void {
+  const key = ({ past: { returned } }: Entry) =>
+    [returned?.after ?? 0, returned?.number ?? 0] as const
+  const [after, number] = key(entry)
+  let at = leaving.length
+  for (; at > 0; at--) {
+    const before = leaving[at - 1]
+    if (!before) break
+    const [otherAfter, otherNumber] = key(before)
+    if (otherAfter < after || (otherAfter === after && otherNumber <= number)) break
+  }
+  leaving.splice(at, 0, entry)
+}
+
+/** Orders a guide had since the hour and the business day began; days are never asked for twice once they are over. */
+function createCounts() {
+  let at: CountingFrom = { hourMs: Number.NaN, dayMs: Number.NaN }
+  const entries: { guideId: string; atMs: number; by: number }[] = []
+  let hour = new Map<string, number>()
+  let day = new Map<string, number>()
+
+  function countFrom(fromMs: number): Map<string, number> {
+    const counts = new Map<string, number>()
+    for (let index = entries.length - 1; index >= 0; index--) {
+      const entry = entries[index]
+      if (!entry) continue
+      if (entry.atMs >= fromMs)
+        counts.set(entry.guideId, (counts.get(entry.guideId) ?? 0) + entry.by)
+    }
+    return counts
+  }
+
+  return {
+    add({ guideId }: { guideId: string | null }, atMs: number, by: 1 | -1): void {
+      if (guideId === null) return
+      entries.push({ guideId, atMs, by })
+      if (atMs >= at.dayMs) day.set(guideId, (day.get(guideId) ?? 0) + by)
+      if (atMs >= at.hourMs) hour.set(guideId, (hour.get(guideId) ?? 0) + by)
+    },
+
+    of(guideId: string, from: CountingFrom): { hour: number; day: number } {
+      if (from.dayMs !== at.dayMs || from.hourMs !== at.hourMs) {
+        // What lies two days back is in no business day any more.
+        const keptMs = from.dayMs - 2 * 86_400_000
+        let kept = 0
+        for (const entry of entries) if (entry.atMs >= keptMs) entries[kept++] = entry
+        entries.length = kept
+        hour = countFrom(from.hourMs)
+        day = countFrom(from.dayMs)
+        at = { ...from }
+      }
+      return { hour: hour.get(guideId) ?? 0, day: day.get(guideId) ?? 0 }
+    },
+  }
+}
+
+function createReport() {
+  const guides = new Map<string, Tally>()
+  const total = { orders: 0, changed: 0, uncovered_before: 0, uncovered_after: 0 }
+  const sample: ChangedOrder[] = []
+  let worst = 0
+
+  function tallyOf(guideId: string): Tally {
+    const known = guides.get(guideId)
+    if (known) return known
+    const made = { before: 0, after: 0, turns: 0, share: 0 }
+    guides.set(guideId, made)
+    return made
+  }
+
+  return {
+    add(past: PastOrder, guideId: string | null, reason: string): void {
+      total.orders += 1
+      if (past.guideId !== null) tallyOf(past.guideId).before += 1
+      if (guideId !== null) tallyOf(guideId).after += 1
+      if (past.isDecided && past.guideId === null) total.uncovered_before += 1
+      if (past.isDecided && guideId === null) total.uncovered_after += 1
+      if (past.guideId === guideId) return
+      total.changed += 1
+      if (sample.length >= sampleSize) return
+      sample.push({
+        out_trade_no: past.outTradeNo,
+        decided_at_ms: past.atMs,
+        before: { guide_id: past.guideId, reason: past.reason },
+        after: { guide_id: guideId, reason },
+      })
+    },
+
+    /** A turn was rotated, or (`by` −1) given back. */
+    rotated(turn: LoggedTurn, by: 1 | -1): void {
+      const weights = turn.candidates.reduce((sum, [, weight]) => sum + weight, 0)
+      for (const [index, [id, weight]] of turn.candidates.entries()) {
+        const tally = tallyOf(id)
+        if (index === turn.chosen) tally.turns += by
+        tally.share += (by * weight) / weights
+        worst = Math.max(worst, Math.abs(tally.turns - tally.share))
+      }
+    },
+
+    end(): ReplayReport {
+      return {
+        ...total,
+        guides: [...guides]
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .map(([guide_id, { before, after, share }]) => ({
+            guide_id,
+            count_before: before,
+            count_after: after,
+            share_after: rounded(share),
+          })),
+        worst_deviation: rounded(worst),
+        sample,
+      }
+    },
+  }
+}
+
+function rounded(orders: number): number {
+  return Math.round(orders * 10_000) / 10_000 + 0
+}

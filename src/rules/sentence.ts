@@ -1,0 +1,171 @@
+import type { GuideExplained, Recorded, Stood } from './explain.ts'
+import { unitsPerFen, unitsPerOrder } from './fairness.ts'
+import type { Plan } from './plan.ts'
+
+/** The same in Chinese and in English, for a store manager. */
+export type Sentence = { zh: string; en: string }
+
+/** Who serves the order, why, and by how much; or why nobody. */
+export function sayWhy(
+  recorded: Recorded,
+  stood: readonly Stood[],
+  guides: readonly GuideExplained[],
+  fairBy: Plan['fair_by'],
+): Sentence {
+  const { guideId } = recorded
+  if (guideId === null) return sayWhyNobody(recorded, guides)
+  const chosen = sayChoice(guideId, recorded.reason, stood, fairBy)
+  const end = sayEnd(recorded)
+  return { zh: `${chosen.zh}${end.zh}。`, en: `${chosen.en}${end.en}.` }
+}
+
+function sayChoice(
+  id: string,
+  reason: string,
+  stood: readonly Stood[],
+  fairBy: Plan['fair_by'],
+): Sentence {
+  switch (reason) {
+    case 'FAIR_TURN':
+      return sayTurn(id, stood, fairBy)
+    case 'ONLY_ONE':
+      return {
+        zh: `由 ${id} 服务：当时只有这一位可以接单`,
+        en: `${id} serves it: nobody else could take the order then`,
+      }
+    case 'HINT':
+      return {
+        zh: `由 ${id} 服务：收银员指定`,
+        en: `${id} serves it: the cashier named this guide`,
+      }
+    case 'OWNER':
+      return {
+        zh: `由 ${id} 服务：会员的专属服务人员`,
+        en: `${id} serves it: the member is this guide's own customer`,
+      }
+    case 'OWNER_COVER':
+      return {
+        zh: `由 ${id} 服务：会员的专属服务人员不在，由其代班`,
+        en: `${id} serves it: standing in for the member's own guide, who is away`,
+      }
+    case 'STICKY_CART':
+      return {
+        zh: `由 ${id} 服务：同一购物车的上一张订单已由其服务，不另占轮次`,
+        en: `${id} serves it: an earlier order of the same cart was theirs, and it takes no second turn`,
+      }
+    case 'NAMED':
+      return { zh: `由 ${id} 服务：规则指定`, en: `${id} serves it: the plan names this guide` }
+    case 'LISTED':
+      return {
+        zh: `由 ${id} 服务：按名单顺序第一位可以接单`,
+        en: `${id} serves it: the first on the list who could take the order`,
+      }
+    case 'RANDOM':
+      return {
+        zh: `由 ${id} 服务：按订单号随机抽取`,
+        en: `${id} serves it: drawn at random by the order's number`,
+      }
+    default:
+      return { zh: `由 ${id} 服务：${reason}`, en: `${id} serves it: ${reason}` }
+  }
+}
+
+function sayTurn(id: string, stood: readonly Stood[], fairBy: Plan['fair_by']): Sentence {
+  const winner = stood.find(one => one.isChosen)
+  const rivals = stood.filter(one => !one.isChosen)
+  const [next] = rivals.toSorted(
+    (a, b) => credit(b) - credit(a) || a.lastServed - b.lastServed || (a.id < b.id ? -1 : 1),
+  )
+  if (!winner || !next) return { zh: `轮到 ${id}`, en: `It was the turn of ${id}` }
+  const owed = measure(credit(winner), fairBy)
+  const lead = measure(credit(winner) - credit(next), fairBy)
+  const zh = `轮到 ${id}：计入本单份额后应得 ${owed.zh}`
+  const en = `It was the turn of ${id}: with a share of this order they were due ${owed.en}`
+  if (credit(winner) > credit(next)) {
+    return {
+      zh: `${zh}，比下一位 ${next.id} 多 ${lead.zh}`,
+      en: `${en}, ${lead.en} more than the next, ${next.id}`,
+    }
+  }
+  return winner.lastServed < next.lastServed
+    ? {
+        zh: `${zh}，与 ${next.id} 相同，但上次接单更早`,
+        en: `${en}, the same as ${next.id}, and had served longer ago`,
+      }
+    : {
+        zh: `${zh}，与 ${next.id} 相同，按编号在前`,
+        en: `${en}, the same as ${next.id}, and comes first by ID`,
+      }
+}
+
+function credit({ before, share }: Stood): number {
+  return before + share
+}
+
+function measure(units: number, fairBy: Plan['fair_by']): Sentence {
+  if (fairBy === 'amount') {
+    const yuan = (units / unitsPerFen / 100).toFixed(2)
+    return { zh: `${yuan} 元`, en: `CNY ${yuan} of sales` }
+  }
+  const orders = (units / unitsPerOrder).toFixed(4).replace(/\.?0+$/, '')
+  return { zh: `${orders} 单`, en: `${orders} ${orders === '1' ? 'order' : 'orders'}` }
+}
+
+function sayEnd({ status, isClosed }: Recorded): Sentence {
+  if (status === 'rejected') return { zh: '；微信支付拒绝了', en: '; WeChat Pay refused it' }
+  if (isClosed) return { zh: '；订单未付款已关闭', en: '; the order was closed unpaid' }
+  if (status === 'expired') {
+    return {
+      zh: '；在时限内未得到微信支付确认',
+      en: '; WeChat Pay had not confirmed it when the window was over',
+    }
+  }
+  return { zh: '', en: '' }
+}
+
+function sayWhyNobody({ reason }: Recorded, guides: readonly GuideExplained[]): Sentence {
+  switch (reason) {
+    case 'PLATFORM_AUTO_ASSIGN':
+      return {
+        zh: '未分配：商户已开启微信支付的自动分配，由平台决定服务人员。',
+        en: 'Skipped: WeChat Pay itself assigns the guides of this merchant.',
+      }
+    case 'CHANNEL_UNSUPPORTED':
+      return {
+        zh: '未分配：商业版不支持公众号（JSAPI）支付的订单。',
+        en: 'Skipped: the commercial edition does not show guides on JSAPI orders.',
+      }
+    case 'WINDOW_OVER':
+      return {
+        zh: '未分配：订单送达时已超过分配时限。',
+        en: 'Too late: the window to assign a guide was over when the order arrived.',
+      }
+  }
+  if (guides.length === 0) {
+    return { zh: '无人服务：门店没有服务人员。', en: 'Nobody serves it: the store has no staff.' }
+  }
+  const counts = new Map<string, number>()
+  for (const guide of guides) counts.set(guide.reason, (counts.get(guide.reason) ?? 0) + 1)
+  const parts = [...counts].sort(([, a], [, b]) => b - a)
+  const zh = parts.map(([why, count]) => `${count} 位${absent(why).zh}`).join('、')
+  const en = parts.map(([why, count]) => `${count} ${absent(why).en}`).join(', ')
+  return { zh: `无人服务：${zh}。`, en: `Nobody serves it: ${en}.` }
+}
+
+const absences: Readonly<Record<string, Sentence>> = {
+  OFF_SHIFT: { zh: '不在班', en: 'off shift' },
+  AWAY: { zh: '请假', en: 'away' },
+  LEFT: { zh: '已离职', en: 'no longer there' },
+  PAUSED: { zh: '暂停接单', en: 'paused' },
+  CAP_DAY: { zh: '已达当日上限', en: 'at their cap for the day' },
+  CAP_HOUR: { zh: '已达当小时上限', en: 'at their cap for the hour' },
+  NOT_IN_POOL: { zh: '不在本单的候选中', en: 'in no pool of the plan for this order' },
+  WRONG_STORE: { zh: '属于其他商户', en: 'of another merchant' },
+  QUARANTINED: { zh: '被微信支付拒绝过', en: 'refused by WeChat Pay before' },
+  UNREGISTERED: { zh: '未注册', en: 'not registered' },
+  OWNER_EXPIRED: { zh: '专属关系已过期', en: 'whose ownership of the member has expired' },
+}
+
+function absent(reason: string): Sentence {
+  return absences[reason] ?? { zh: `（${reason}）`, en: `(${reason})` }
+}
