@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { History, PastRow } from '../ledger/history.ts'
 import type { Order, OrderTrace } from '../ledger/ledger.ts'
 import type { Sandbox } from '../ledger/sandbox.ts'
-import { type Verified, verify } from '../ledger/verify.ts'
+import { type Verified, verify, type WeightsOf } from '../ledger/verify.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import { createCalendar } from '../rules/calendar.ts'
 import { type Explanation, explain, inOrders, type Recorded, whyNotThem } from '../rules/explain.ts'
@@ -39,6 +39,8 @@ export type MissedReport = Period & {
 export type Reports = ReturnType<typeof createReports>
 
 export const maxReplayed = 200_000
+/** Orders of a simulation times guides on the staff: each order tells of each guide. */
+export const maxSimulated = 50_000
 const maxMissedTold = 1000
 const offDuty = ['OFF_SHIFT', 'AWAY', 'LEFT']
 
@@ -80,8 +82,12 @@ export function createReports({
       draft: Draft,
       atMs = clock.nowMs(),
     ): Promise<Simulated[]> {
-      const ready = draftStore(mirror, store, draft, clock.nowMs(), atMs)
-      return simulate({ mirror, sandbox: openSandbox(), windowMs }, ready, orders, atMs)
+      return history.admit(() => {
+        const published = draftStore(mirror, store, {}, clock.nowMs(), atMs)
+        const ready = draftStore(mirror, store, draft, clock.nowMs(), atMs)
+        const deps = { mirror, sandbox: openSandbox(), windowMs }
+        return simulate(deps, ready, published, orders, atMs)
+      })
     },
 
     /** Null when the period has more than `maxReplayed` orders. */
@@ -107,10 +113,7 @@ export function createReports({
 
     verify: (store: Store, period: Period): Promise<Verified> =>
       history.read(snapshot =>
-        verify(snapshot, store.storeId, period, version => {
-          const staff = mirror.version(store, 'staff', version)?.body
-          return staff ? new Map(staff.guides.map(({ id, weight }) => [id, weight])) : null
-        }),
+        verify(snapshot, store.storeId, period, createWeightsOf(mirror, store)),
       ),
 
     /** The orders of that business day of the store that another guide had while this one was on shift. */
@@ -146,6 +149,19 @@ function recordedOf(
   const { status, guideId, reason, versions } = row
   const isClosed = row.closedAtMs !== null
   return { status, guideId, reason, versions, steps, blocked, turn, isClosed }
+}
+
+/** Reads each version once: many orders name the same. */
+function createWeightsOf(mirror: Mirror, store: Store): WeightsOf {
+  const known = new Map<number, ReturnType<WeightsOf>>()
+  return version => {
+    const warm = known.get(version)
+    if (warm !== undefined) return warm
+    const staff = mirror.version(store, 'staff', version)?.body
+    const weights = staff ? new Map(staff.guides.map(({ id, weight }) => [id, weight])) : null
+    known.set(version, weights)
+    return weights
+  }
 }
 
 function businessDayOf(mirror: Mirror, store: Store, date: string, nowMs: number): Period {

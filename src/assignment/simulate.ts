@@ -4,7 +4,7 @@ import type { Sandbox } from '../ledger/sandbox.ts'
 import type { Mirror, ReadyStore, Store, StoreDocuments } from '../mirror/mirror.ts'
 import { type Explanation, explain } from '../rules/explain.ts'
 import { printFacts } from './facts.ts'
-import { lookAround, type OrderFacts, resolve } from './resolve.ts'
+import { lookAround, type OrderFacts, resolve, type Surroundings } from './resolve.ts'
 
 export type Draft = { [K in keyof StoreDocuments]?: StoreDocuments[K] | undefined }
 
@@ -43,6 +43,8 @@ export function draftStore(
 export async function simulate(
   { mirror, sandbox, windowMs }: { mirror: Mirror; sandbox: Sandbox; windowMs: number },
   store: ReadyStore,
+  /** The store as it is without the draft. */
+  published: ReadyStore,
   orders: readonly OrderFacts[],
   atMs: number,
 ): Promise<Simulated[]> {
@@ -51,9 +53,14 @@ export async function simulate(
   const simulated: Simulated[] = []
   let startedMs = performance.now()
   for (const facts of orders) {
-    const around = lookAround(mirror, store, facts, atMs, windowMs)
+    const around = withoutStrangers(
+      lookAround(mirror, store, facts, atMs, windowMs),
+      mirror,
+      published,
+    )
     const { resolution, turn } = sandbox.record(
       { ...facts, merchant: store.merchant, facts: printFacts(facts) },
+      atMs,
       view => resolve(facts, around, view),
     )
     const { status, guideId, reason } = resolution
@@ -70,4 +77,19 @@ export async function simulate(
     startedMs = performance.now()
   }
   return simulated
+}
+
+/**
+ * A draft may put any guide on the staff, and must not tell whose customer a member is in another store: an owner counts
+ * when their guide is of this store, or on its staff as published.
+ */
+function withoutStrangers(
+  around: Surroundings,
+  mirror: Mirror,
+  { storeId, rules }: ReadyStore,
+): Surroundings {
+  const { owner } = around
+  if (owner === null || rules.crew.byId.has(owner.guideId)) return around
+  const isOurs = mirror.knownGuides([owner.guideId]).get(owner.guideId)?.storeId === storeId
+  return isOurs ? around : { ...around, owner: null }
 }

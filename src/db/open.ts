@@ -107,9 +107,14 @@ export function takeDataDir(dataDir: string): { release(): void } {
 /** The file as it is now, whatever is written meanwhile: one connection that only reads, to be closed soon. */
 export function openSnapshot(db: Db): Database.Database {
   const client = new Database(db.$client.name, { readonly: true, fileMustExist: true })
-  client.pragma('trusted_schema = OFF')
-  client.exec('BEGIN')
-  // The snapshot is of the first read, not of the BEGIN.
-  client.prepare('SELECT 1 FROM sqlite_master').get()
-  return client
+  try {
+    client.pragma('trusted_schema = OFF')
+    client.exec('BEGIN')
+    // The snapshot is of the first read, not of the BEGIN.
+    client.prepare('SELECT 1 FROM sqlite_master').get()
+    return client
+  } catch (cause) {
+    client.close()
+    throw cause
+  }
 }

@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import {
   type DocumentKind,
   documentKinds,
+  type Mirror,
   type Store,
   type StoreDocuments,
   type Version,
@@ -302,7 +303,7 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
     const draft: StoreDocuments = { ...newestDocuments(mirror, store), [kind]: document }
     const span = { fromMs: effectiveAtMs, days: lintDays }
     const warnings = [
-      ...overtakenBy(storeId, kind, effectiveAtMs, language),
+      ...overtakenBy(mirror, storeId, kind, effectiveAtMs, language),
       ...lintDocuments(mirror, store, draft, span, language),
     ]
     const answer = { kind, effective_at: isoOf(effectiveAtMs), document, warnings }
@@ -319,32 +320,33 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
     context.header('ETag', etagOf(version))
     return { ...answer, version }
   }
+}
 
-  /** A version that waits for a later day takes the place of whatever is published for an earlier one. */
-  function overtakenBy(
-    storeId: number,
-    kind: DocumentKind,
-    effectiveAtMs: number,
-    language: Language,
-  ): WireWarning[] {
-    const later = mirror
-      .versions(storeId, kind)
-      .filter(other => other.effectiveAtMs > effectiveAtMs)
-      .sort((a, b) => a.effectiveAtMs - b.effectiveAtMs)[0]
-    if (!later) return []
-    const until = isoOf(later.effectiveAtMs)
-    return [
-      {
-        code: 'OVERTAKEN',
-        pointer: `/${kind}`,
-        message:
-          language === 'zh'
-            ? `版本 ${later.version} 将于 ${until} 生效，届时取代此版本。`
-            : `Version ${later.version} takes its place at ${until}.`,
-        until,
-      },
-    ]
-  }
+/** A version that waits for a later day takes the place of whatever is published for an earlier one. */
+export function overtakenBy(
+  mirror: Mirror,
+  storeId: number,
+  kind: DocumentKind,
+  effectiveAtMs: number,
+  language: Language,
+): WireWarning[] {
+  const later = mirror
+    .versions(storeId, kind)
+    .filter(other => other.effectiveAtMs > effectiveAtMs)
+    .sort((a, b) => a.effectiveAtMs - b.effectiveAtMs)[0]
+  if (!later) return []
+  const until = isoOf(later.effectiveAtMs)
+  return [
+    {
+      code: 'OVERTAKEN',
+      pointer: `/${kind}`,
+      message:
+        language === 'zh'
+          ? `版本 ${later.version} 将于 ${until} 生效，届时取代此版本。`
+          : `Version ${later.version} takes its place at ${until}.`,
+      until,
+    },
+  ]
 }
 
 /** @throws AppError invalid_request */

@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { mayEnter } from '../access/keys.ts'
 import { AppError } from '../errors.ts'
 import type { MemberOwner, Mirror } from '../mirror/mirror.ts'
+import type { KnownGuide } from '../rules/eligibility.ts'
 import { guideIdSchema } from '../rules/names.ts'
 import {
   bearer,
@@ -17,7 +18,14 @@ import {
 } from './edge.ts'
 import { answerLanguage, type Language } from './language.ts'
 import { bodyRef, type ManagerDeps } from './manager.ts'
-import { memberIdSchema, type OwnerRow, type RowError, readOwnerFile } from './owner-file.ts'
+import {
+  createBreather,
+  maxRowErrors,
+  memberIdSchema,
+  type OwnerRow,
+  type RowError,
+  readOwnerFile,
+} from './owner-file.ts'
 import { problems, refusal } from './problem.ts'
 import { readBody } from './read-body.ts'
 
@@ -45,7 +53,6 @@ const importedSchema = z
   .openapi('ImportedOwners')
 
 const params = z.object({ member_id: memberIdSchema.openapi({ param: { in: 'path' } }) })
-const maxRowErrors = 100
 const toleranceMs = 60_000
 
 /** Whose customer a member is: one at a time, and all of them from a file. */
@@ -59,9 +66,8 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
 
   /** An owner in another store is told as none, so that members cannot be probed. */
   function findOwn(context: Context<Env>, of: string, memberId: string): MemberOwner {
-    const owner = mirror.owner(of, memberId)
-    const isOver = owner?.expiresAtMs != null && owner.expiresAtMs <= clock.nowMs()
-    if (owner && !isOver && isOwn(context, mirror, owner.guideId)) return owner
+    const owner = unlessOver(mirror.owner(of, memberId), clock.nowMs())
+    if (owner && isOwn(context, mirror, owner.guideId)) return owner
     throw new AppError('owner_not_found', 'The member has no guide of their own.')
   }
 
@@ -118,8 +124,11 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
         if (guide?.merchant !== of || !mayEnter(context.var.key, guide.storeId)) {
           throw new AppError('guide_not_found', 'Nobody of that guide_id is known in your stores.')
         }
-        const before = mirror.owner(of, memberId)
-        if (before && isForeign(context, mirror, before.guideId)) {
+        const before = unlessOver(mirror.owner(of, memberId), nowMs)
+        if (
+          before &&
+          isForeign(context, mirror.knownGuides([before.guideId]).get(before.guideId))
+        ) {
           throw new AppError('forbidden', 'The member is the customer of a guide of another store.')
         }
         const sinceMs = before?.guideId === guide_id ? before.sinceMs : nowMs
@@ -184,19 +193,21 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
         const language = answerLanguage(context)
         const isTable = /^text\/csv/i.test(context.req.header('content-type') ?? '')
         const text = decode(await context.req.arrayBuffer(), language)
-        const { rows, errors } = readOwnerFile(text, isTable ? 'csv' : 'ndjson', language)
+        const { rows, errors } = await readOwnerFile(text, isTable ? 'csv' : 'ndjson', language)
         const nowMs = clock.nowMs()
-        errors.push(...checkRows(context, mirror, of, rows, nowMs, language))
+        errors.push(...(await checkRows(context, mirror, of, rows, nowMs, language)))
         if (errors.length > 0) throw rowsRefused(errors, language)
 
         const counts = { created: 0, changed: 0, unchanged: 0 }
         const owners: MemberOwner[] = []
+        const breathe = createBreather()
         for (const row of rows) {
-          const before = mirror.owner(of, row.memberId)
-          const owner = ownerFrom(row, before, of, nowMs)
-          const what = !before ? 'created' : isSame(before, owner) ? 'unchanged' : 'changed'
-          counts[what] += 1
-          if (what !== 'unchanged') owners.push(owner)
+          await breathe()
+          const stored = mirror.owner(of, row.memberId)
+          const before = unlessOver(stored, nowMs)
+          const isUnchanged = stored !== null && isSame(stored, row)
+          counts[isUnchanged ? 'unchanged' : before ? 'changed' : 'created'] += 1
+          if (!isUnchanged) owners.push(ownerFrom(row, before, of, nowMs))
         }
         if (dry_run !== 'true') mirror.setOwners(owners)
         return context.json({ rows: rows.length, ...counts, dry_run: dry_run === 'true' }, 200)
@@ -219,22 +230,29 @@ function decode(bytes: ArrayBuffer, language: Language): string {
 }
 
 /** What a row cannot know by itself: its guide, its member's other rows, the present. */
-function checkRows(
+async function checkRows(
   context: Context<Env>,
   mirror: Mirror,
   of: string,
   rows: readonly OwnerRow[],
   nowMs: number,
   language: Language,
-): RowError[] {
+): Promise<RowError[]> {
   const { key } = context.var
   const errors: RowError[] = []
   const report = (row: number, column: string, en: string, zh: string) =>
     errors.push({ row, column, message: language === 'zh' ? zh : en })
-  const guides = mirror.knownGuides([...new Set(rows.map(({ guideId }) => guideId))])
+  const guides = new Map<string, KnownGuide | undefined>()
+  const lookUp = (id: string) => {
+    if (!guides.has(id)) guides.set(id, mirror.knownGuides([id]).get(id))
+    return guides.get(id)
+  }
   const firstRow = new Map<string, number>()
+  const breathe = createBreather()
   for (const { row, memberId, guideId, sinceMs, expiresAtMs } of rows) {
-    const guide = guides.get(guideId)
+    await breathe()
+    if (errors.length > maxRowErrors) break
+    const guide = lookUp(guideId)
     if (guide?.merchant !== of || !mayEnter(key, guide.storeId)) {
       report(row, 'guide_id', 'is not known in your stores', '不是您门店的服务人员')
     }
@@ -248,8 +266,8 @@ function checkRows(
       report(row, 'expires_at', 'is not after since', '不晚于 since')
     }
     if (key.stores === null) continue
-    const before = mirror.owner(of, memberId)
-    if (before && isForeign(context, mirror, before.guideId)) {
+    const before = unlessOver(mirror.owner(of, memberId), nowMs)
+    if (before && isForeign(context, lookUp(before.guideId))) {
       report(row, 'member_id', 'is the customer of another store', '是其他门店的客户')
     }
   }
@@ -258,10 +276,15 @@ function checkRows(
 
 function rowsRefused(errors: RowError[], language: Language): AppError {
   const told = errors.sort((a, b) => a.row - b.row).slice(0, maxRowErrors)
+  const isMore = errors.length > maxRowErrors
+  const [en, zh] = isMore
+    ? [`more than ${maxRowErrors} mistakes`, `超过 ${maxRowErrors} 处错误`]
+    : [
+        errors.length === 1 ? 'a mistake' : `${errors.length} mistakes`,
+        `共 ${errors.length} 处错误`,
+      ]
   const detail =
-    language === 'zh'
-      ? `共 ${errors.length} 处错误，没有写入任何内容。`
-      : `Nothing was written: the file has ${errors.length === 1 ? 'a mistake' : `${errors.length} mistakes`}.`
+    language === 'zh' ? `${zh}，没有写入任何内容。` : `Nothing was written: the file has ${en}.`
   return new AppError('invalid_request', detail, { fields: told })
 }
 
@@ -275,12 +298,17 @@ function ownerFrom(
   return { merchant: of, memberId, guideId, sinceMs: sinceMs ?? known, expiresAtMs }
 }
 
-function isSame(one: MemberOwner, other: MemberOwner): boolean {
+function isSame(stored: MemberOwner, { guideId, sinceMs, expiresAtMs }: OwnerRow): boolean {
   return (
-    one.guideId === other.guideId &&
-    one.sinceMs === other.sinceMs &&
-    one.expiresAtMs === other.expiresAtMs
+    stored.guideId === guideId &&
+    stored.expiresAtMs === expiresAtMs &&
+    (sinceMs === null || stored.sinceMs === sinceMs)
   )
+}
+
+/** An owner whose time is over is none. */
+function unlessOver(owner: MemberOwner | null, nowMs: number): MemberOwner | null {
+  return owner?.expiresAtMs != null && owner.expiresAtMs <= nowMs ? null : owner
 }
 
 function isOwn(context: Context<Env>, mirror: Mirror, guideId: string): boolean {
@@ -288,8 +316,7 @@ function isOwn(context: Context<Env>, mirror: Mirror, guideId: string): boolean 
 }
 
 /** Of a store that the key may not enter; a guide whom nobody knows is nobody's. */
-function isForeign(context: Context<Env>, mirror: Mirror, guideId: string): boolean {
-  const guide = mirror.knownGuides([guideId]).get(guideId)
+function isForeign(context: Context<Env>, guide: KnownGuide | undefined): boolean {
   return guide !== undefined && !mayEnter(context.var.key, guide.storeId)
 }
 

@@ -1,6 +1,7 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
 import { z } from 'zod'
 import { guideIdSchema } from '../rules/names.ts'
-import { parseCsv } from './csv.ts'
+import { type CsvFault, parseCsv } from './csv.ts'
 import { instantSchema, opaque } from './edge.ts'
 import type { Language } from './language.ts'
 import { localized, sentenceFor } from './sentences.ts'
@@ -29,29 +30,49 @@ export type OwnerRow = {
 export type RowError = { row: number; column: string; message: string }
 export type OwnerFile = { rows: OwnerRow[]; errors: RowError[] }
 
+/** The value of a blank row is undefined. */
 type RawRow = { row: number; value: unknown } | { row: number; fault: string }
 type Say = (en: string, zh: string) => string
 
-export const maxOwnerRows = 100_000
+const maxOwnerRows = 100_000
+/** How many errors are told; who finds one more stops looking. */
+export const maxRowErrors = 100
 
-/** Members' owners from a table with a header (RFC 4180), or from one JSON object a line. */
-export function readOwnerFile(
+const sliceMs = 8
+
+/** Lets the event loop turn once the work since its last turn took a few milliseconds. */
+export function createBreather(): () => Promise<void> {
+  let startedMs = performance.now()
+  return async () => {
+    if (performance.now() - startedMs < sliceMs) return
+    await nextTick()
+    startedMs = performance.now()
+  }
+}
+
+/** Members' owners from a table with a header (RFC 4180), or from one JSON object a line; of a wrong file its beginning. */
+export async function readOwnerFile(
   text: string,
   format: 'csv' | 'ndjson',
   language: Language,
-): OwnerFile {
+): Promise<OwnerFile> {
   const say: Say = (en, zh) => (language === 'zh' ? zh : en)
-  const raw = format === 'csv' ? readTable(text, say) : readLines(text, say)
-  if (raw.length > maxOwnerRows) {
-    const message = say(`more than ${maxOwnerRows} rows`, `超过 ${maxOwnerRows} 行`)
-    return { rows: [], errors: [{ row: maxOwnerRows + 1, column: '', message }] }
-  }
+  const isTable = format === 'csv'
+  const lastRow = isTable ? maxOwnerRows + 1 : maxOwnerRows
   const file: OwnerFile = { rows: [], errors: [] }
-  for (const one of raw) {
+  const breathe = createBreather()
+  for (const one of isTable ? readTable(text, say) : readLines(text, say)) {
+    await breathe()
+    if (one.row > lastRow) {
+      const message = say(`more than ${maxOwnerRows} rows`, `超过 ${maxOwnerRows} 行`)
+      return { rows: [], errors: [{ row: maxOwnerRows + 1, column: '', message }] }
+    }
+    if (file.errors.length > maxRowErrors) break
     if ('fault' in one) {
       file.errors.push({ row: one.row, column: '', message: one.fault })
       continue
     }
+    if (one.value === undefined) continue
     const read = rowSchema.safeParse(one.value, { error: issue => sentenceFor(issue, language) })
     if (read.success) file.rows.push(asRow(one.row, read.data))
     else file.errors.push(...rowErrors(one.row, read.error.issues, language))
@@ -84,27 +105,35 @@ function rowErrors(
   return [...byColumn.values()]
 }
 
-function readTable(text: string, say: Say): RawRow[] {
-  const { records, fault } = parseCsv(text)
-  const [header, ...body] = records
-  const rows: RawRow[] = []
-  if (header) {
-    const wrong = headerFault(header.fields, say)
-    if (wrong !== null) return [{ row: header.row, fault: wrong }]
-    const { length } = header.fields
-    for (const { row, fields } of body) {
-      if (fields.length === length) rows.push({ row, value: named(header.fields, fields) })
-      else rows.push({ row, fault: say(`must have ${length} fields`, `应有 ${length} 个字段`) })
+function* readTable(text: string, say: Say): Generator<RawRow> {
+  let header: string[] | null = null
+  for (const record of parseCsv(text)) {
+    const { row } = record
+    if ('fault' in record) return yield { row, fault: csvSentence(record, say) }
+    const { fields } = record
+    if (fields.length === 1 && fields[0] === '') yield { row, value: undefined }
+    else if (!header) {
+      const wrong = headerFault(fields, say)
+      if (wrong !== null) return yield { row, fault: wrong }
+      header = fields
+    } else if (fields.length === header.length) yield { row, value: named(header, fields) }
+    else {
+      const { length } = header
+      yield { row, fault: say(`must have ${length} fields`, `应有 ${length} 个字段`) }
     }
   }
-  if (fault) {
-    const unclosed = say('a quote is not closed', '引号没有闭合')
-    const stray = say('a quote stands inside a field', '字段中间出现引号')
-    rows.push({ row: fault.row, fault: fault.kind === 'open_quote' ? unclosed : stray })
-  } else if (!header) {
-    rows.push({ row: 1, fault: say('the header row is missing', '缺少表头') })
+  if (!header) yield { row: 1, fault: say('the header row is missing', '缺少表头') }
+}
+
+function csvSentence({ fault }: CsvFault, say: Say): string {
+  switch (fault) {
+    case 'open_quote':
+      return say('a quote is not closed', '引号没有闭合')
+    case 'stray_quote':
+      return say('a quote stands inside a field', '字段中间出现引号')
+    case 'too_many_fields':
+      return say('has too many fields', '字段过多')
   }
-  return rows
 }
 
 function headerFault(header: readonly string[], say: Say): string | null {
@@ -130,16 +159,21 @@ function named(header: readonly string[], fields: readonly string[]): Record<str
   )
 }
 
-function readLines(text: string, say: Say): RawRow[] {
-  const rows: RawRow[] = []
-  for (const [index, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue
-    const row = index + 1
-    try {
-      rows.push({ row, value: JSON.parse(line) })
-    } catch {
-      rows.push({ row, fault: say('is not JSON', '不是有效的 JSON') })
-    }
+function* readLines(text: string, say: Say): Generator<RawRow> {
+  let row = 1
+  for (let at = 0; at < text.length; row++) {
+    const end = text.indexOf('\n', at)
+    const line = text.slice(at, end === -1 ? text.length : end)
+    at += line.length + 1
+    yield lineRow(row, line, say)
   }
-  return rows
+}
+
+function lineRow(row: number, line: string, say: Say): RawRow {
+  if (line.trim() === '') return { row, value: undefined }
+  try {
+    return { row, value: JSON.parse(line) }
+  } catch {
+    return { row, fault: say('is not JSON', '不是有效的 JSON') }
+  }
 }

@@ -22,13 +22,13 @@ export async function readBody<S extends z.ZodType>(
     error: issue => sentenceFor(issue, language),
   })
   if (read.success) return read.data
-  const { faults, count } = findFaults(read.error.issues, language)
+  const { faults, count, isMore } = findFaults(read.error.issues, language)
   const first = faults[0]?.message ?? ''
   throw new AppError(
     'invalid_request',
     language === 'zh'
-      ? `${subject.zh}有 ${count} 处错误。${first}。`
-      : `The ${subject.en} has ${count === 1 ? 'a mistake' : `${count} mistakes`}: ${first}.`,
+      ? `${subject.zh}有${isMore ? '超过' : ''} ${count} 处错误。${first}。`
+      : `The ${subject.en} has ${isMore ? 'more than ' : ''}${count === 1 ? 'a mistake' : `${count} mistakes`}: ${first}.`,
     { fields: faults },
   )
 }

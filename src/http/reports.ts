@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
-import { maxReplayed, type Period, type Reports } from '../assignment/reports.ts'
+import { maxReplayed, maxSimulated, type Period, type Reports } from '../assignment/reports.ts'
 import { AppError } from '../errors.ts'
 import { guideIdSchema, localDateSchema, say } from '../rules/names.ts'
 import {
@@ -249,8 +249,7 @@ export function createReportRoutes({
         method: 'post',
         path: '/stores/{store_id}/simulate',
         summary: 'What orders would be given, now or with a draft; nothing is written',
-        description:
-          'Orders as for assign, decided one after another, so that turns advance. `out_trade_no` matters to `rotate by random` alone.',
+        description: `Orders as for assign, decided one after another, so that turns advance. \`out_trade_no\` matters to \`rotate by random\` alone. Orders times guides on the staff are at most ${maxSimulated}.`,
         request: { params: storeParams, body: bodyRef('Simulation') },
         responses: {
           200: { description: 'A decision for each', content: json(simulatedSchema) },
@@ -260,13 +259,9 @@ export function createReportRoutes({
       }),
       async context => {
         const store = findStore(context, mirror, context.req.valid('param').store_id)
+        const language = answerLanguage(context)
         const subject = { en: 'simulation', zh: '模拟请求' }
-        const { orders, at, draft } = await readBody(
-          context,
-          simulationSchema,
-          subject,
-          answerLanguage(context),
-        )
+        const { orders, at, draft } = await readBody(context, simulationSchema, subject, language)
         const atMs = at === undefined ? clock.nowMs() : Date.parse(at)
         const facts = orders.map(({ out_trade_no, ...posted }, index) => {
           refuseOther(posted.store_id, store.storeId, ['orders', index, 'store_id'])
@@ -277,6 +272,15 @@ export function createReportRoutes({
           }
         })
         refuseTwice(facts.map(({ outTradeNo }) => outTradeNo))
+        const { guides } = draft.staff ?? mirror.documentsAt(store, atMs).staff.body
+        if (orders.length * guides.length > maxSimulated) {
+          throw refusalIn(
+            language,
+            ['orders'],
+            `times ${guides.length} guides on the staff are more than ${maxSimulated}`,
+            `订单数乘以员工人数（${guides.length}）超过 ${maxSimulated}`,
+          )
+        }
         const simulated = await reports.simulate(store, facts, draft, atMs)
         return context.json(
           {
@@ -416,7 +420,10 @@ export function createReportRoutes({
       async context => {
         const { guide_id } = context.req.valid('param')
         const { date, store_id } = context.req.valid('query')
-        const storeId = store_id ?? mirror.knownGuides([guide_id]).get(guide_id)?.storeId
+        const home = mirror.knownGuides([guide_id]).get(guide_id)?.storeId
+        const ownHome = home !== undefined && mayEnter(context.var.key, home) ? home : undefined
+        const storeId = store_id ?? ownHome
+        // A guide of a foreign store is told as none, so that guides cannot be probed.
         if (storeId === undefined) {
           throw new AppError(
             'guide_not_found',

@@ -6,15 +6,17 @@ type Issue = z.core.$ZodIssue
 type Fault = { pointer: string; message: string }
 
 const maxFaults = 20
+const maxCounted = 1000
 const maxLength = 200
 
 /** A sentence for each place that is wrong, which says where in the reader's own words; never with the values that were sent. */
 export function findFaults(
   issues: readonly Issue[],
   language: Language,
-): { faults: Fault[]; count: number } {
+): { faults: Fault[]; count: number; isMore: boolean } {
   const byPointer = new Map<string, Issue>()
-  for (const issue of issues.flatMap(issue => flatten(issue, []))) {
+  for (const issue of flatten(issues, [])) {
+    if (byPointer.size > maxCounted) break
     const pointer = pointerOf(issue.path)
     if (!byPointer.has(pointer)) byPointer.set(pointer, issue)
   }
@@ -25,23 +27,25 @@ export function findFaults(
     const message = where === '' ? what : `${where}${colon}${what}`
     return { pointer, message: message.slice(0, maxLength) }
   })
-  return { faults, count: byPointer.size }
+  return {
+    faults,
+    count: Math.min(byPointer.size, maxCounted),
+    isMore: byPointer.size > maxCounted,
+  }
 }
 
 /** Of a union the way that the sender most likely meant, the general one, which stands last; of unknown fields each. */
-function flatten(issue: Issue, above: readonly PropertyKey[]): Issue[] {
-  const path = [...above, ...issue.path]
-  if (issue.code === 'invalid_union') {
-    const last = issue.errors.at(-1)
-    if (last) return last.flatMap(inner => flatten(inner, path))
+function* flatten(issues: readonly Issue[], above: readonly PropertyKey[]): Generator<Issue> {
+  for (const issue of issues) {
+    const path = [...above, ...issue.path]
+    const last = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined
+    if (last) yield* flatten(last, path)
+    else if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) {
+        yield { ...issue, path: key.length > 64 ? path : [...path, key] }
+      }
+    } else yield { ...issue, path }
   }
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => ({
-      ...issue,
-      path: key.length > 64 ? path : [...path, key],
-    }))
-  }
-  return [{ ...issue, path }]
 }
 
 export function localized(issue: Issue, language: Language): string {

@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { documentKinds, type StoreDocuments } from '../mirror/mirror.ts'
 import { diff } from './diff.ts'
+import { overtakenBy } from './documents.ts'
 import { bearer, createRouter, findStore, isoOf, json, storeParams } from './edge.ts'
 import { answerLanguage } from './language.ts'
 import {
@@ -41,7 +42,9 @@ const kindList = z.array(z.enum(documentKinds))
 const importedSchema = z
   .object({
     dry_run: z.boolean(),
-    changed: kindList.openapi({ description: 'The documents that differ from the newest.' }),
+    changed: kindList.openapi({
+      description: 'The documents that differ from the newest or from the one in force.',
+    }),
     versions: z.object({ staff: z.int(), roster: z.int(), plan: z.int() }),
     warnings: z.array(warningSchema),
   })
@@ -109,9 +112,12 @@ export function createStoreFileRoutes({ mirror, clock, merchant, gate }: Manager
         const subject = { en: 'file', zh: '文件' }
         const { staff, roster, plan } = await readBody(context, fileSchema, subject, language)
         const documents: StoreDocuments = { staff, roster, plan }
-        const newest = newestDocuments(mirror, store)
-        const changed = documentKinds.filter(kind => diff(newest[kind], documents[kind]).length > 0)
         const nowMs = clock.nowMs()
+        const newest = newestDocuments(mirror, store)
+        const inForce = mirror.documentsAt(store, nowMs)
+        const changed = documentKinds.filter(kind =>
+          [newest[kind], inForce[kind].body].some(known => diff(known, documents[kind]).length > 0),
+        )
         if (!isRehearsal) {
           const bodies = Object.fromEntries(changed.map(kind => [kind, documents[kind]]))
           const written = { author: authorOf(context.var.key), atMs: nowMs }
@@ -123,7 +129,10 @@ export function createStoreFileRoutes({ mirror, clock, merchant, gate }: Manager
           roster: mirror.newest(store, 'roster').version,
           plan: mirror.newest(store, 'plan').version,
         }
-        const warnings = lintDocuments(mirror, store, documents, span, language)
+        const warnings = [
+          ...changed.flatMap(kind => overtakenBy(mirror, store.storeId, kind, nowMs, language)),
+          ...lintDocuments(mirror, store, documents, span, language),
+        ]
         return context.json({ dry_run: isRehearsal, changed, versions, warnings }, 200)
       },
     )

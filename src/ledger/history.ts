@@ -9,7 +9,15 @@ import type { Order, OrderTrace } from './ledger.ts'
 /** An order of the past as the reports read it. */
 export type PastRow = Pick<
   Order,
-  'id' | 'outTradeNo' | 'status' | 'guideId' | 'reason' | 'turn' | 'decidedAtMs' | 'closedAtMs'
+  | 'id'
+  | 'outTradeNo'
+  | 'status'
+  | 'guideId'
+  | 'reason'
+  | 'turn'
+  | 'decidedAtMs'
+  | 'closedAtMs'
+  | 'paidAtMs'
 > & { facts: PostedWords; cartId: string | null; versions: DocumentVersions; trace: OrderTrace }
 
 /** The posted facts under the names of the wire, as the ledger keeps them. */
@@ -44,25 +52,39 @@ type Raw = Omit<PastRow, 'facts' | 'versions' | 'trace'> & {
 
 const idsAPage = 1000
 const rowsASlice = 32
+// Whoever takes a slice works on it for about as long as it took to read.
+const readMs = 4
 const noTrace = '{"steps":[],"blocked":[],"asked":{"owner":null,"sticky":null},"turn":null}'
 
 /** The read side of the ledger. A report reads a snapshot of its own, so that what is written meanwhile does not tear it. */
 export function openHistory(db: Db, maxReaders = 4) {
   let readers = 0
+
+  /** Makes a report that reads no snapshot when its turn among the others has come. */
+  async function admit<T>(report: () => Promise<T>): Promise<T> {
+    if (readers >= maxReaders) {
+      throw new AppError('overloaded', 'Other reports are being made.', { retryAfterSeconds: 5 })
+    }
+    readers += 1
+    try {
+      return await report()
+    } finally {
+      readers -= 1
+    }
+  }
+
   return {
-    async read<T>(report: (snapshot: Snapshot) => Promise<T>): Promise<T> {
-      if (readers >= maxReaders) {
-        throw new AppError('overloaded', 'Other reports are being made.', { retryAfterSeconds: 5 })
-      }
-      readers += 1
-      const client = openSnapshot(db)
-      try {
-        return await report(snapshotOf(client))
-      } finally {
-        client.close()
-        readers -= 1
-      }
-    },
+    admit,
+
+    read: <T>(report: (snapshot: Snapshot) => Promise<T>): Promise<T> =>
+      admit(async () => {
+        const client = openSnapshot(db)
+        try {
+          return await report(snapshotOf(client))
+        } finally {
+          client.close()
+        }
+      }),
   }
 }
 
@@ -77,7 +99,7 @@ function snapshotOf(client: Db['$client']): Snapshot {
   const byId = client.prepare<[number], Raw>(`
     SELECT id, out_trade_no AS outTradeNo, facts, cart_id AS cartId, status, guide_id AS guideId, reason,
       staff_version AS staff, roster_version AS roster, plan_version AS plan, trace, turn,
-      decided_at_ms AS decidedAtMs, closed_at_ms AS closedAtMs
+      decided_at_ms AS decidedAtMs, closed_at_ms AS closedAtMs, paid_at_ms AS paidAtMs
     FROM orders WHERE id = ?`)
   const pages = client.prepare<[number], { book: string; page: string }>(
     'SELECT book, page FROM books WHERE store_id = ? ORDER BY book',
@@ -103,15 +125,18 @@ function snapshotOf(client: Db['$client']): Snapshot {
   return {
     async *orders(storeId, fromMs, toMs) {
       const ids = await idsOf(storeId, fromMs, toMs)
-      for (let start = 0; start < ids.length; start += rowsASlice) {
-        const slice: PastRow[] = []
-        for (const id of ids.slice(start, start + rowsASlice)) {
-          const raw = byId.get(id)
-          if (raw) slice.push(readRow(raw))
-        }
+      let slice: PastRow[] = []
+      let startedMs = performance.now()
+      for (const id of ids) {
+        const raw = byId.get(id)
+        if (raw) slice.push(readRow(raw))
+        if (slice.length < rowsASlice && performance.now() - startedMs < readMs) continue
         yield slice
         await nextTick()
+        slice = []
+        startedMs = performance.now()
       }
+      yield slice
     },
 
     count: async (storeId, fromMs, toMs) => (await idsOf(storeId, fromMs, toMs)).length,

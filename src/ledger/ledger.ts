@@ -2,7 +2,7 @@ import { and, desc, eq, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, DocumentVersions, Owner, StepVerdict, Turn } from '../rules/decide.ts'
 import type { CountingFrom, NotChosen } from '../rules/eligibility.ts'
-import { inherit, type LoggedTurn, logTurn } from '../rules/logged.ts'
+import { cartLendsMs, type LoggedTurn, logTurn } from '../rules/logged.ts'
 import { openBooks } from './books.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { orders } from './schema.ts'
@@ -39,7 +39,7 @@ export type Asked = { owner: Owner | null; sticky: string | null; paused?: reado
 /** What the decision may ask of the ledger, inside the transaction that records it. */
 export type LedgerView = {
   openBook(name: string): BookView
-  /** The guide of the newest order of the same cart, if it got one. */
+  /** The guide of the newest order of the same cart that got one, unless that is paid, or a day old. */
   cartGuide(): string | null
   /** How many orders a guide of the store has had since then. */
   tally(guideId: string, from: CountingFrom): { hour: number; day: number }
@@ -72,10 +72,16 @@ export type OrderTrace = {
 }
 
 /**
- * The order was refused or closed, and counts no more: after which order of the ledger (its id), and the number of
- * the refund in the book of its turn, null when it had none to give back.
+ * The order was refused or closed, and counts no more, or it was paid, and its cart is done with it: after which order
+ * of the ledger (its id); which came first where several were after the same (`seq` grows); and the number of the
+ * refund in the book of its turn, null when it gave none back.
  */
-export type Returned = { by: 'rejected' | 'closed'; after: number; number: number | null }
+export type Returned = {
+  by: 'rejected' | 'closed' | 'paid'
+  after: number
+  seq: number
+  number: number | null
+}
 
 /** One row an order, and the fairness books. Whatever resolves is on the disk. */
 export type Ledger = {
@@ -125,13 +131,14 @@ export function openLedger(db: Db): Ledger {
     },
   })
   const statements = prepare(db)
+  let lastSeq = 0
 
   function byKey(key: OrderKey): Order | null {
     return statements.byNumber.get(key) ?? null
   }
 
-  function insert(order: NewOrder, resolution: Resolution): Order {
-    const held = turnFor(order, resolution)
+  function insert(order: NewOrder, resolution: Resolution, lender: Order | null): Order {
+    const held = turnFor(order, resolution, lender)
     const { steps, blocked, asked } = resolution
     const trace: OrderTrace = { steps, blocked, asked, ...held }
     const row: Omit<Order, 'id'> = {
@@ -165,49 +172,59 @@ export function openLedger(db: Db): Ledger {
     return { ...row, id: Number(lastInsertRowid) }
   }
 
+  /**
+   * A cart has one turn, and its newest order holds it: else a number that is closed and made anew would serve for
+   * nothing, and the same guide be first in turn again.
+   */
   function turnFor(
-    { storeId, cartId, test }: NewOrder,
+    { storeId, test }: NewOrder,
     { turn, reason }: Resolution,
+    lender: Order | null,
   ): Pick<OrderTrace, 'turn' | 'inherited'> {
     if (test) return { turn: turn && logTurn(turn, 0) }
     if (turn) return { turn: books.take(storeId, turn) }
-    const before = reason === 'STICKY_CART' ? statements.byCart.get({ storeId, cartId }) : undefined
-    if (!before) return { turn: null }
-    const inherited = inherit({ turn: turnOf(before), holds: before.turn })
-    switch (inherited.kind) {
-      case 'none':
-        return { turn: null }
-      case 'taken_over':
-        update({ ...before, turn: null })
-        return { turn: inherited.turn, inherited: true }
-      case 'taken_anew':
-        return { turn: books.takeAnew(storeId, inherited.turn) }
-    }
+    const lent = lender && reason === 'STICKY_CART' ? turnOf(lender) : null
+    if (!lender || !lent) return { turn: null }
+    const holder = statements.holder.get(sharing(lender, lent))
+    if (!holder) return { turn: books.takeAnew(storeId, lent) }
+    update({ ...holder, turn: null })
+    return { turn: lent, inherited: true }
   }
 
-  /** The turn of a cart goes back to an order of it that had it before and is still open or paid; false when there is none. */
+  /** The turn of a cart goes back to the newest order that had it before and is still open or paid; false when there is none. */
   function passTurnOn(order: Order): boolean {
-    const { id, storeId, cartId, guideId, turn } = order
-    if (turn !== 'taken' || cartId === null) return false
-    const heir = statements.heir.get({ storeId, cartId, guideId, id })
+    const turn = order.turn === 'taken' && order.cartId !== null ? turnOf(order) : null
+    const heir = turn && statements.heir.get({ ...sharing(order, turn), id: order.id })
     if (!heir) return false
-    const [own, passed] = [turnOf(heir), turnOf(order)]
-    if (own?.number !== passed?.number || own?.book !== passed?.book) return false
     update({ ...heir, turn: 'taken' })
     return true
   }
 
-  /** What is given back when an order is refused, or closed for the first time, and where in the ledger that was. */
-  function giveBack(order: Order, by: Returned['by']): Pick<Order, 'turn' | 'trace'> {
-    const { turn, trace } = order
-    if (trace === null) return { turn, trace }
-    const read: OrderTrace = JSON.parse(trace)
-    const isRefund = turn === 'taken' && read.turn !== null
-    const number = isRefund && read.turn ? books.refund(order.storeId, read.turn) : null
-    const returned = { by, after: statements.lastId.get()?.id ?? order.id, number }
-    const text = JSON.stringify({ ...read, returned } satisfies OrderTrace)
-    statements.retrace.run({ id: order.id, trace: text })
-    return { turn: isRefund ? 'refunded' : turn, trace: text }
+  /** What is given back when an order is refused, or closed for the first time: a cart's turn passes on instead. */
+  function giveBack(
+    order: Order,
+    by: 'rejected' | 'closed',
+    nowMs: number,
+  ): Pick<Order, 'turn' | 'trace'> {
+    const turn = order.turn === 'taken' && !passTurnOn(order) ? turnOf(order) : null
+    const number = turn && books.refund(order.storeId, turn)
+    const kept = order.turn === 'taken' ? null : order.turn
+    return { turn: turn ? 'refunded' : kept, trace: noteEnd(order, by, number, nowMs) }
+  }
+
+  function noteEnd(
+    { id, trace }: Order,
+    by: Returned['by'],
+    number: number | null,
+    nowMs: number,
+  ): string | null {
+    if (trace === null) return null
+    // Of the clock, so that it grows across a restart as well.
+    lastSeq = Math.max(lastSeq + 1, nowMs)
+    const returned = { by, after: statements.lastId.get()?.id ?? id, seq: lastSeq, number }
+    const text = JSON.stringify({ ...JSON.parse(trace), returned } satisfies OrderTrace)
+    statements.retrace.run({ id, trace: text })
+    return text
   }
 
   /** The order counts against no cap any more. */
@@ -225,12 +242,14 @@ export function openLedger(db: Db): Ledger {
       commit.run(() => {
         const known = byKey(order)
         if (known) return { order: known, isNew: false }
-        const resolution = resolve({
-          openBook: name => books.view(order.storeId, name),
-          cartGuide: () => cartGuide(order),
-          tally: (guideId, from) => tallies.of(order.storeId, guideId, from),
-        })
-        return { order: insert(order, resolution), isNew: true }
+        const { resolution, lender } = resolveInCart(lenderTo(order), sticky =>
+          resolve({
+            openBook: name => books.view(order.storeId, name),
+            cartGuide: () => sticky,
+            tally: (guideId, from) => tallies.of(order.storeId, guideId, from),
+          }),
+        )
+        return { order: insert(order, resolution, lender), isNew: true }
       }),
 
     find: async key => byKey(key),
@@ -251,7 +270,7 @@ export function openLedger(db: Db): Ledger {
           settledAtMs,
           upstream: settledUpstream(status, upstream, now),
           dueAtMs: null,
-          ...(isRefused ? giveBack(now, 'rejected') : {}),
+          ...(isRefused ? giveBack(now, 'rejected', settledAtMs) : {}),
         })
       }),
 
@@ -294,7 +313,11 @@ export function openLedger(db: Db): Ledger {
       commit.run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
-        return update({ ...order, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs })
+        const isRefused = order.status === 'rejected'
+        const trace =
+          order.cartId === null || isRefused ? order.trace : noteEnd(order, 'paid', null, nowMs)
+        const ended = endOfWindow(order, Math.min(paidAtMs, nowMs))
+        return update({ ...order, ...ended, trace, paidAtMs })
       }),
 
     markClosed: (key, closedAtMs, nowMs) =>
@@ -303,20 +326,34 @@ export function openLedger(db: Db): Ledger {
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
         const isRefused = order.status === 'rejected'
         if (!isRefused) takeBack(order)
-        const open = passTurnOn(order) ? { ...order, turn: null } : order
         return update({
-          ...open,
+          ...order,
           ...endOfWindow(order, Math.min(closedAtMs, nowMs)),
           closedAtMs,
-          ...(isRefused ? {} : giveBack(open, 'closed')),
+          ...(isRefused ? {} : giveBack(order, 'closed', nowMs)),
         })
       }),
   }
 
-  function cartGuide({ storeId, cartId }: NewOrder): string | null {
-    if (cartId === null) return null
-    return statements.byCart.get({ storeId, cartId })?.guideId ?? null
+  function lenderTo({ storeId, cartId }: NewOrder): Order | null {
+    const newest = cartId === null ? undefined : statements.byCart.get({ storeId, cartId })
+    return newest?.paidAtMs === null ? newest : null
   }
+}
+
+/** Asks with the guide whom the cart lends; only the answer says when that was, and without them if it was too late. */
+export function resolveInCart<Lender extends Pick<Order, 'guideId' | 'decidedAtMs'>>(
+  lender: Lender | null,
+  ask: (sticky: string | null) => Resolution,
+): { resolution: Resolution; lender: Lender | null } {
+  const resolution = ask(lender?.guideId ?? null)
+  const isLent = !lender || resolution.decidedAtMs - lender.decidedAtMs <= cartLendsMs
+  return isLent ? { resolution, lender } : { resolution: ask(null), lender: null }
+}
+
+/** The orders of the cart that log this very turn. */
+function sharing({ storeId, cartId }: Order, { book, number }: LoggedTurn) {
+  return { storeId, cartId, book, number }
 }
 
 function turnOf({ trace }: Order): LoggedTurn | null {
@@ -360,6 +397,17 @@ function withAttempts(
 function prepare(db: Db) {
   const at = sql.placeholder
   const pending = isNotNull(orders.dueAtMs)
+  const ofCart = and(
+    eq(orders.storeId, at('storeId')),
+    eq(orders.cartId, at('cartId')),
+    isNotNull(orders.cartId),
+    isNotNull(orders.guideId),
+  )
+  const sharesTurn = and(
+    ofCart,
+    sql`json_extract(${orders.trace}, '$.turn.number') = ${at('number')}`,
+    sql`json_extract(${orders.trace}, '$.turn.book') = ${at('book')}`,
+  )
   return {
     byNumber: db
       .select()
@@ -374,15 +422,7 @@ function prepare(db: Db) {
     byCart: db
       .select()
       .from(orders)
-      .where(
-        and(
-          eq(orders.storeId, at('storeId')),
-          eq(orders.cartId, at('cartId')),
-          isNotNull(orders.cartId),
-          isNotNull(orders.guideId),
-          ne(orders.status, 'rejected'),
-        ),
-      )
+      .where(and(ofCart, ne(orders.status, 'rejected')))
       .orderBy(sql`${orders.id} DESC`)
       .limit(1)
       .prepare(),
@@ -440,16 +480,19 @@ function prepare(db: Db) {
       .where(and(pending, lte(orders.expiresAtMs, at('nowMs')), lte(orders.dueAtMs, at('nowMs'))))
       .limit(at('limit'))
       .prepare(),
+    holder: db
+      .select()
+      .from(orders)
+      .where(and(sharesTurn, eq(orders.turn, 'taken'), isNull(orders.paidAtMs)))
+      .orderBy(desc(orders.id))
+      .limit(1)
+      .prepare(),
     heir: db
       .select()
       .from(orders)
       .where(
         and(
-          eq(orders.storeId, at('storeId')),
-          eq(orders.cartId, at('cartId')),
-          isNotNull(orders.cartId),
-          eq(orders.guideId, at('guideId')),
-          isNotNull(orders.guideId),
+          sharesTurn,
           isNull(orders.turn),
           ne(orders.id, at('id')),
           ne(orders.status, 'rejected'),

@@ -9,20 +9,20 @@ type Page = CountingFrom & { hour: Map<string, number>; day: Map<string, number>
  */
 export function openTallies(db: Db, maxPages = 1024) {
   const counts = db.$client.prepare<
-    [number, number, number],
+    [number, number, number, number],
     { guide_id: string; hour: number; day: number }
   >(`
     SELECT guide_id, sum(decided_at_ms >= ?) AS hour, count(*) AS day
     FROM orders
-    WHERE store_id = ? AND decided_at_ms >= ? AND guide_id IS NOT NULL AND status <> 'rejected'
+    WHERE store_id = ? AND decided_at_ms BETWEEN ? AND ? AND guide_id IS NOT NULL AND status <> 'rejected'
       AND closed_at_ms IS NULL AND json_extract(facts, '$.test') IS NULL
     GROUP BY guide_id`)
   const pages = new Map<number, Page>()
 
-  function pageOf(storeId: number, from: CountingFrom): Page {
+  function pageOf(storeId: number, from: CountingFrom, untilMs: number): Page {
     const warm = pages.get(storeId)
     if (warm && warm.hourMs === from.hourMs && warm.dayMs === from.dayMs) return warm
-    const rows = counts.all(from.hourMs, storeId, from.dayMs)
+    const rows = counts.all(from.hourMs, storeId, from.dayMs, untilMs)
     const page = {
       ...from,
       hour: new Map(rows.map(({ guide_id, hour }) => [guide_id, hour])),
@@ -34,8 +34,14 @@ export function openTallies(db: Db, maxPages = 1024) {
   }
 
   return {
-    of(storeId: number, guideId: string, from: CountingFrom): { hour: number; day: number } {
-      const page = pageOf(storeId, from)
+    /** `untilMs`, the last instant that counts, is for whoever asks of the past, and always the same. */
+    of(
+      storeId: number,
+      guideId: string,
+      from: CountingFrom,
+      untilMs = Number.MAX_SAFE_INTEGER,
+    ): { hour: number; day: number } {
+      const page = pageOf(storeId, from, untilMs)
       return { hour: page.hour.get(guideId) ?? 0, day: page.day.get(guideId) ?? 0 }
     },
 

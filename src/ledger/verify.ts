@@ -3,6 +3,7 @@ import { followsFromNumbers } from '../rules/explain.ts'
 import { clampedUnits, unitsPerFen, unitsPerOrder } from '../rules/fairness.ts'
 import { changesOf, type LoggedTurn, type Standings } from '../rules/logged.ts'
 import type { PastRow, Snapshot, StoredBook } from './history.ts'
+import type { Returned } from './ledger.ts'
 
 /** What does not hold, and of which order; null when it is the book itself, or an order that is gone. */
 export type Fault = { out_trade_no: string | null; what: string }
@@ -222,11 +223,16 @@ function faultsOf(row: PastRow, weightsOf: WeightsOf): string[] {
     faults.push('gave its turn back, and no refund says when')
   if (row.turn === null && number !== null) faults.push('has a refund, and no turn that it was of')
   if (trace.inherited && !turn) faults.push('inherited a turn that its trace does not have')
+  if (turn?.number === 0 && !facts.test) faults.push('has the turn of a test, and is none')
+  if (trace.returned && !hasEnded(row, trace.returned.by))
+    faults.push(`ended as ${trace.returned.by}, and its row does not say so`)
   if (guideId === null) {
     if (turn) faults.push('has a turn and no guide')
     if (row.status === 'pending' || row.status === 'assigned') faults.push('has no guide')
     return faults
   }
+  if (row.status === 'unassigned' || row.status === 'skipped')
+    faults.push(`is ${row.status}, and has a guide`)
   if (blocked.some(([id]) => id === guideId))
     faults.push(`says why ${guideId}, who serves it, could not`)
   if (reason === 'HINT' && facts.guide_id !== guideId)
@@ -246,6 +252,17 @@ function faultsOf(row: PastRow, weightsOf: WeightsOf): string[] {
     }
   }
   return faults
+}
+
+function hasEnded({ status, closedAtMs, paidAtMs }: PastRow, by: Returned['by']): boolean {
+  switch (by) {
+    case 'rejected':
+      return status === 'rejected'
+    case 'closed':
+      return closedAtMs !== null
+    case 'paid':
+      return paidAtMs !== null
+  }
 }
 
 function faultsOfTurn({ guideId, reason, facts }: PastRow, turn: LoggedTurn): string[] {

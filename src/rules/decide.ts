@@ -227,7 +227,9 @@ function rotationPool(scene: Scene, among: StepOf<'rotate'>['among']): Member[] 
 }
 
 function fairTurn(scene: Scene, pool: readonly Member[], bookName: string | undefined): Turn {
-  const book = scene.question.openBook(bookName ?? scene.rules.plan.fair_by)
+  const { fair_by } = scene.rules.plan
+  // A book holds one unit: orders and fen do not add up.
+  const book = scene.question.openBook(bookName === undefined ? fair_by : `${fair_by}/${bookName}`)
   const candidates = pool.map(member => candidate(member, member.weight, book))
   const units = worth(scene)
   const split = shares(candidates, units)

@@ -104,10 +104,9 @@ function availableOn(
   if (condition === 'always') return [onDay(day, 0, minutesPerDay)]
   const spans = presence.spansOn(day)
   const present = serving.filter(({ id }) => spans.has(id) && presence.absenceOn(id, day) === null)
-  // Guides of one shift share its span.
-  const shifts = [...new Set(present.flatMap(({ id }) => spans.get(id) ?? []))].map(
-    ({ from, to }) => onDay(day, from, to),
-  )
+  // Guides of one shift share its span, and those of `*` the list of them.
+  const lists = new Set(present.map(({ id }) => spans.get(id) ?? []))
+  const shifts = [...new Set([...lists].flat())].map(({ from, to }) => onDay(day, from, to))
   if (condition === 'on_shift' || present.length === 0) return shifts
   return [...shifts, onDay(day, dayStartsAtMinute, dayStartsAtMinute + minutesPerDay)]
 }

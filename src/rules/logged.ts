@@ -84,22 +84,5 @@ export function retaken(turn: LoggedTurn, standings: Standings, number: number):
   }
 }
 
-/** An order of a cart as the next order of the cart finds it. */
-export type CartTurn = { turn: LoggedTurn | null; holds: 'taken' | 'refunded' | null }
-
-/** What becomes of the turn of a cart when its next order is given the same guide. */
-export type Inherited =
-  | { kind: 'none' }
-  | { kind: 'taken_over'; turn: LoggedTurn }
-  | { kind: 'taken_anew'; turn: LoggedTurn }
-
-/**
- * A cart has one turn, and its newest order holds it: else a number that is closed and made anew would serve for
- * nothing, and the same guide be first in turn again.
- */
-export function inherit(before: CartTurn | null): Inherited {
-  if (!before?.turn || before.holds === null) return { kind: 'none' }
-  return before.holds === 'taken'
-    ? { kind: 'taken_over', turn: before.turn }
-    : { kind: 'taken_anew', turn: before.turn }
-}
+/** How long after its decision an order lends its guide to the next of its cart. */
+export const cartLendsMs = 24 * 3_600_000

@@ -1,9 +1,8 @@
 import { type BookView, decide, type Owner, type Rules, type Standing } from './decide.ts'
 import type { CountingFrom } from './eligibility.ts'
 import {
-  type CartTurn,
+  cartLendsMs,
   charge,
-  inherit,
   type LoggedTurn,
   logTurn,
   refund,
@@ -30,8 +29,13 @@ export type PastOrder = {
   turn: LoggedTurn | null
   /** The turn was taken for an earlier order of the cart. */
   isInherited: boolean
-  /** It was refused or closed after that order: it gave its turn back, and counted no more. */
-  returned: { by: 'rejected' | 'closed'; after: number; number: number | null } | null
+  /** After that order it was refused or closed, gave its turn back and counted no more; or it was paid, and its cart over. */
+  returned: {
+    by: 'rejected' | 'closed' | 'paid'
+    after: number
+    seq: number
+    number: number | null
+  } | null
 }
 
 export type ReplayReport = {
@@ -52,11 +56,11 @@ export type ChangedOrder = {
   after: { guide_id: string | null; reason: string }
 }
 
-type Entry = CartTurn & {
+type Entry = {
   past: PastOrder
   guideId: string | null
-  isRejected: boolean
-  isClosed: boolean
+  turn: LoggedTurn | null
+  ended: 'rejected' | 'closed' | 'paid' | null
 }
 type Book = { turn: number; standings: Standings }
 type Tally = { before: number; after: number; turns: number; share: number }
@@ -82,7 +86,12 @@ export function createReplay(starts: Starts) {
   /** Turns of the period that were rotated, which count; and turns of orders before all that the replay has seen. */
   const rotated = new WeakSet<LoggedTurn>()
   const foreign = new WeakSet<LoggedTurn>()
-  let leaving: Entry[] = []
+  const adopted = new Map<string, LoggedTurn>()
+  /** Who holds a turn that was not given back, and the orders of its cart that had it, oldest first. */
+  const holders = new WeakMap<LoggedTurn, Entry>()
+  const sharers = new WeakMap<LoggedTurn, Entry[]>()
+  /** Those that end, the next one last. */
+  const leaving: Entry[] = []
 
   function bookIn(all: Map<string, Book>, name: string): Book {
     const known = all.get(name)
@@ -128,38 +137,31 @@ export function createReplay(starts: Starts) {
     return logged
   }
 
-  function giveBackUntil(id: number): void {
-    let gone = 0
-    for (const entry of leaving) {
-      if ((entry.past.returned?.after ?? 0) >= id) break
-      giveBack(entry)
-      gone += 1
+  function endUntil(id: number): void {
+    for (;;) {
+      const next = leaving.at(-1)
+      if (!next?.past.returned || next.past.returned.after >= id) return
+      leaving.pop()
+      end(next, next.past.returned)
     }
-    if (gone > 0) leaving = leaving.slice(gone)
   }
 
-  function giveBack(entry: Entry): void {
-    const { past } = entry
-    const { by, number } = past.returned ?? { by: 'closed', number: null }
+  function end(entry: Entry, { by, number }: NonNullable<PastOrder['returned']>): void {
+    const { past, turn } = entry
+    entry.ended = by
+    if (by === 'paid') return
     if (number !== null && past.turn) {
       const log = bookIn(recorded, past.turn.book)
       refund(log.standings, past.turn, seenIn(past.turn.book))
       log.turn = Math.max(log.turn, number)
     }
     counts.add(entry, past.atMs, -1)
-    if (by === 'rejected') entry.isRejected = true
-    else entry.isClosed = true
-    if (by === 'closed' && passOn(entry)) return
-    if (entry.holds !== 'taken' || !entry.turn) return
-    const book = bookIn(books, entry.turn.book)
+    if (!turn || holders.get(turn) !== entry || passOn(turn)) return
+    holders.delete(turn)
+    const book = bookIn(books, turn.book)
     book.turn = Math.max(book.turn + 1, number ?? 0)
-    refund(
-      book.standings,
-      entry.turn,
-      foreign.has(entry.turn) ? seenIn(entry.turn.book) : undefined,
-    )
-    if (rotated.has(entry.turn)) report.rotated(entry.turn, -1)
-    entry.holds = 'refunded'
+    refund(book.standings, turn, foreign.has(turn) ? seenIn(turn.book) : undefined)
+    if (rotated.has(turn)) report.rotated(turn, -1)
   }
 
   /** Who has not been seen in the log yet begins as they will be seen first, and that is after this refund. */
@@ -168,37 +170,33 @@ export function createReplay(starts: Starts) {
     return id => standings.has(id)
   }
 
-  function passOn(entry: Entry): boolean {
-    const { cartId } = entry.past
-    if (entry.holds !== 'taken' || cartId === null) return false
-    const heir = (carts.get(cartId) ?? []).findLast(
-      other =>
-        other !== entry &&
-        other.guideId === entry.guideId &&
-        other.holds === null &&
-        !other.isRejected &&
-        !other.isClosed,
-    )
-    if (heir?.turn?.number !== entry.turn?.number || heir?.turn?.book !== entry.turn?.book)
-      return false
-    if (heir) heir.holds = 'taken'
-    entry.holds = null
-    return true
+  /** A turn goes back to the newest order that had it and is still open or paid; false when there is none. */
+  function passOn(turn: LoggedTurn): boolean {
+    const had = sharers.get(turn) ?? []
+    while (isGone(had.at(-1))) had.pop()
+    const heir = had.at(-1)
+    if (heir) holders.set(turn, heir)
+    return heir !== undefined
   }
 
   /**
    * The order of the cart whose guide this one is lent: none; one of the replay; or one before all that it has seen.
    * An order that lent nothing though it was newer than the lender had been refused.
    */
-  function lenderTo({ cartId, sticky }: PastOrder): Entry | 'older' | null {
+  function lenderTo({ cartId, sticky, atMs }: PastOrder): Entry | 'older' | null {
     const before = (cartId === null ? undefined : carts.get(cartId)) ?? []
+    while (before.at(-1)?.ended === 'rejected') before.pop()
     let hasLender = sticky === null
-    for (const entry of before.toReversed()) {
+    for (let index = before.length - 1; index >= 0; index--) {
+      const entry = before[index]
+      if (!entry || entry.ended === 'rejected') continue
       const was = entry.past.guideId
-      const lentNothing = !hasLender && was !== null && was !== sticky
-      if (entry.isRejected || lentNothing || (sticky === null && was !== null)) continue
-      if (was !== null) hasLender = true
-      if (entry.guideId !== null) return entry
+      if (was !== null && was === sticky) hasLender = true
+      else if (was !== null && !hasLender) continue
+      if (entry.guideId === null) continue
+      const isOver = entry.ended === 'paid' || atMs - entry.past.atMs > cartLendsMs
+      if (isOver) return null
+      if (was === null || sticky !== null) return entry
     }
     return hasLender ? null : 'older'
   }
@@ -206,20 +204,25 @@ export function createReplay(starts: Starts) {
   function turnOf(past: PastOrder, lender: Entry | 'older'): LoggedTurn | null {
     if (lender === 'older')
       return past.turn && past.reason === 'STICKY_CART' ? adopt(past, past.turn) : null
-    const inherited = inherit(lender)
-    if (inherited.kind === 'none') return null
-    if (inherited.kind === 'taken_anew') {
-      const turn = take(inherited.turn)
-      if (rotated.has(inherited.turn)) countRotated(turn)
-      return turn
-    }
-    lender.holds = null
-    return inherited.turn
+    if (!lender.turn || isHeld(lender.turn)) return lender.turn
+    const turn = take(lender.turn)
+    if (rotated.has(lender.turn)) countRotated(turn)
+    return turn
+  }
+
+  /** A paid order does not hand its turn over. */
+  function isHeld(turn: LoggedTurn): boolean {
+    const holder = holders.get(turn)
+    return holder !== undefined && holder.ended !== 'paid'
   }
 
   /** The turn of an order as it was logged: taken then, or taken before all that the replay has seen. */
   function adopt({ isInherited }: PastOrder, turn: LoggedTurn): LoggedTurn {
     if (!isInherited) return take(turn)
+    const name = `${turn.number}/${turn.book}`
+    const known = adopted.get(name)
+    if (known) return known
+    adopted.set(name, turn)
     foreign.add(turn)
     return turn
   }
@@ -230,11 +233,12 @@ export function createReplay(starts: Starts) {
   }
 
   function keep(past: PastOrder, guideId: string | null, turn: LoggedTurn | null): Entry {
-    const holds = turn ? 'taken' : null
-    const entry: Entry = { past, guideId, turn, holds, isRejected: false, isClosed: false }
+    const entry: Entry = { past, guideId, turn, ended: null }
     counts.add(entry, past.atMs, 1)
-    if (past.cartId !== null) {
-      carts.set(past.cartId, [...(carts.get(past.cartId) ?? []), entry])
+    if (past.cartId !== null) pushTo(carts, past.cartId, entry)
+    if (turn) {
+      holders.set(turn, entry)
+      pushTo(sharers, turn, entry)
     }
     if (past.returned) insertLeaving(leaving, entry)
     return entry
@@ -247,14 +251,14 @@ export function createReplay(starts: Starts) {
   return {
     /** An order before the period: it happens as it happened, and counts in nothing but caps, carts and books. */
     warmUp(past: PastOrder): void {
-      giveBackUntil(past.id)
+      endUntil(past.id)
       const fresh = meet(past)
       if (fresh) logRecorded(fresh)
       keep(past, past.guideId, past.turn?.number ? warmTurn(past, past.turn) : null)
     },
 
     next(past: PastOrder, rules: Rules): void {
-      giveBackUntil(past.id)
+      endUntil(past.id)
       const fresh = meet(past)
       if (past.isDecided) decideAnew(past, rules)
       else report.add(past, past.guideId, past.reason)
@@ -266,9 +270,7 @@ export function createReplay(starts: Starts) {
 
   function warmTurn(past: PastOrder, turn: LoggedTurn): LoggedTurn {
     const lender = past.isInherited ? lenderTo(past) : null
-    if (lender === null || lender === 'older' || !lender.turn) return adopt(past, turn)
-    lender.holds = null
-    return lender.turn
+    return lender === null || lender === 'older' || !lender.turn ? adopt(past, turn) : lender.turn
   }
 
   function decideAnew(past: PastOrder, rules: Rules): void {
@@ -293,19 +295,34 @@ export function createReplay(starts: Starts) {
   }
 }
 
-/** By the number of the refund where two gave back in the same gap. */
+function isGone(entry: Entry | undefined): boolean {
+  return entry?.ended === 'rejected' || entry?.ended === 'closed'
+}
+
+function pushTo<Key>(
+  lists: { get(key: Key): Entry[] | undefined; set(key: Key, list: Entry[]): unknown },
+  key: Key,
+  entry: Entry,
+): void {
+  const list = lists.get(key)
+  if (list) list.push(entry)
+  else lists.set(key, [entry])
+}
+
 function insertLeaving(leaving: Entry[], entry: Entry): void {
-  const key = ({ past: { returned } }: Entry) =>
-    [returned?.after ?? 0, returned?.number ?? 0] as const
-  const [after, number] = key(entry)
-  let at = leaving.length
-  for (; at > 0; at--) {
-    const before = leaving[at - 1]
-    if (!before) break
-    const [otherAfter, otherNumber] = key(before)
-    if (otherAfter < after || (otherAfter === after && otherNumber <= number)) break
+  let [low, high] = [0, leaving.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (endsBefore(entry, leaving[middle])) low = middle + 1
+    else high = middle
   }
-  leaving.splice(at, 0, entry)
+  leaving.splice(low, 0, entry)
+}
+
+function endsBefore({ past: { returned: one } }: Entry, other: Entry | undefined): boolean {
+  const two = other?.past.returned
+  if (!one || !two) return false
+  return one.after === two.after ? one.seq < two.seq : one.after < two.after
 }
 
 /** Orders a guide had since the hour and the business day began; days are never asked for twice once they are over. */

@@ -64,16 +64,32 @@ const awaySchema = z
     if (cover === guide) issue('cover', say('must be somebody else', '必须是另一位'))
   })
 
+/** Guides named in shifts, each on each day; `*` is one. */
+const maxPlaces = 50_000
+
 /**
  * Who is on when, in the store's own time. Shifts are half-open: `from` is in, `to` is out; a `to` not after its `from`
  * lies on the next day, and the shift belongs to the day it starts. `["*"]` means all on the staff. Leave is inclusive in
  * local days; `left` is the first day on which the guide is no longer there.
  */
-export const rosterSchema = z.strictObject({
-  weekly: z.array(weeklySchema).max(1000),
-  dates: z.array(dateSchema).max(1000).optional(),
-  away: z.array(awaySchema).max(5000).optional(),
-})
+export const rosterSchema = z
+  .strictObject({
+    weekly: z.array(weeklySchema).max(1000),
+    dates: z.array(dateSchema).max(1000).optional(),
+    away: z.array(awaySchema).max(5000).optional(),
+  })
+  .refine(
+    ({ weekly, dates = [] }) => {
+      const special = dates.flatMap(({ shifts }) => shifts ?? [])
+      const onDates = special.reduce((sum, { guides }) => sum + guides.length, 0)
+      const places = weekly.reduce((sum, { guides, days }) => sum + guides.length * days.length, 0)
+      return places + onDates <= maxPlaces
+    },
+    say(
+      `names guides more than ${maxPlaces} times, each day of a shift counted`,
+      `排入的服务人员超过 ${maxPlaces} 人次（班次的每一天各计一次）`,
+    ),
+  )
 
 export type Roster = z.infer<typeof rosterSchema>
 type Shift = Pick<Roster['weekly'][number], 'shift' | 'from' | 'to' | 'guides'>
@@ -143,17 +159,28 @@ function shiftsOn(roster: Roster, overrides: NonNullable<Roster['dates']>, day: 
   return [...base, ...overrides.flatMap(({ shifts }) => shifts ?? [])]
 }
 
+/** The shifts of `*` are one list, shared by all on the staff whom no other shift names. */
 function spansOf(shifts: readonly Shift[], staffIds: readonly string[]): Map<string, Span[]> {
   const spans = new Map<string, Span[]>()
+  const everybody: Span[] = []
   for (const shift of shifts) {
     const from = minutesOf(shift.from)
     const to = minutesOf(shift.to)
     const span = { from, to: to > from ? to : to + minutesPerDay }
-    for (const guide of shift.guides[0] === '*' ? staffIds : shift.guides) {
+    if (shift.guides[0] === '*') {
+      everybody.push(span)
+      continue
+    }
+    for (const guide of shift.guides) {
       const own = spans.get(guide)
       if (own) own.push(span)
       else spans.set(guide, [span])
     }
+  }
+  if (everybody.length === 0) return spans
+  for (const id of staffIds) {
+    const own = spans.get(id)
+    spans.set(id, own ? [...everybody, ...own] : everybody)
   }
   return spans
 }

@@ -1,4 +1,7 @@
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { openDatabase, openSnapshot } from '../../src/db/open.ts'
+import { aDirectory } from '../support/ledger.ts'
 import { contentsOf, createManager } from '../support/manage.ts'
 import { openRig, type Rig } from '../support/rig.ts'
 
@@ -236,6 +239,129 @@ describe('POST /stores/{id}/simulate', () => {
   })
 })
 
+describe('a body of faults', () => {
+  it('is told in twenty sentences, and counted no further than a thousand', async () => {
+    const { id } = await aStore(1)
+    const body = Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`x${n}`, 1]))
+    const startMs = performance.now()
+    for (const [language, told] of [
+      ['en', 'more than 1000 mistakes'],
+      ['zh', '超过 1000 处错误'],
+    ] as const) {
+      const answer = await ask('PUT', `/stores/${id}/plan`, { body, ifMatch: '"0"', language })
+      expect([answer.status, answer.json.errors.length]).toEqual([400, 20])
+      expect(answer.json.detail).toContain(told)
+    }
+    expect(performance.now() - startMs).toBeLessThan(1000)
+  })
+})
+
+describe('a simulation', () => {
+  it('tells nothing of whose customer a member is in another store, whatever its draft puts on the staff', async () => {
+    const [mine, theirs] = [await aStore(1), await aStore(1)]
+    const guideId = theirs.guides[0] ?? ''
+    const bond = { merchant: rig.merchant, guideId, sinceMs: 0, expiresAtMs: null }
+    rig.mirror.setOwner({ ...bond, memberId: 'vip' })
+    const draft = {
+      staff: { timezone: 'Asia/Shanghai', guides: [{ id: guideId }] },
+      plan: { steps: [{ use: 'owner', if: 'always' }, { use: 'none' }] },
+    }
+    const ask = async (member_id: string) => {
+      const answer = await rig.request('POST', `/stores/${mine.id}/simulate`, {
+        scope: 'manage',
+        body: {
+          orders: [{ member_id, out_trade_no: 'X' }],
+          draft,
+          at: '2026-11-23T10:00:00+08:00',
+        },
+      })
+      expect(answer.status).toBe(200)
+      return answer.text()
+    }
+    expect(await ask('vip')).toBe(await ask('stranger'))
+    const own = { ...bond, memberId: 'ours', guideId: mine.guides[0] ?? '' }
+    rig.mirror.setOwner(own)
+    expect(await ask('ours')).not.toBe(await ask('stranger'))
+  })
+
+  it.each([
+    ['en', 'times 1000 guides on the staff are more than 50000'],
+    ['zh', '订单数乘以员工人数（1000）超过 50000'],
+  ])('of more orders times guides than can be told is refused in %s', async (language, message) => {
+    const { id } = await aStore(1)
+    const guides = Array.from({ length: 1000 }, (_, index) => ({ id: `G${index}` }))
+    const draft = { staff: { timezone: 'Asia/Shanghai', guides } }
+    const send = (count: number) => {
+      const orders = Array.from({ length: count }, () => ({}))
+      return ask('POST', `/stores/${id}/simulate`, { body: { orders, draft }, language })
+    }
+    expect(await send(51)).toMatchObject({
+      status: 400,
+      json: { errors: [{ pointer: '/orders', message }] },
+    })
+    expect((await send(50)).status).toBe(200)
+  })
+
+  it('waits like every report for one of the few places', async () => {
+    const { id } = await aStore(3)
+    const body = { orders: Array.from({ length: 1000 }, () => ({})) }
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, () => ask('POST', `/stores/${id}/simulate`, { body })),
+    )
+    const refused = answers.filter(({ status }) => status !== 200)
+    expect(refused.length).toBeGreaterThan(0)
+    for (const { json } of refused) expect(json.code).toBe('overloaded')
+    expect((await ask('POST', `/stores/${id}/simulate`, { body })).status).toBe(200)
+  })
+
+  it('of a past instant counts no later order against the caps', async () => {
+    const { id, guides } = await aStore(1)
+    const at = new Date(Date.now() - 60_000).toISOString()
+    const staff = {
+      timezone: 'Asia/Shanghai',
+      guides: [{ id: guides[0], caps: { per_day: 1, per_hour: 1 } }],
+    }
+    await assigned(id)
+    const guideAt = async (when: object) => {
+      const body = { orders: [{}, {}], draft: { staff }, ...when }
+      const { json } = await ask('POST', `/stores/${id}/simulate`, { body })
+      return json.orders.map((order: { guide_id: string | null }) => order.guide_id)
+    }
+    expect(await guideAt({})).toEqual([null, null])
+    expect(await guideAt({ at })).toEqual([guides[0], null])
+  })
+})
+
+describe('the few places for reports', () => {
+  it('are free again after the file could not be opened', async () => {
+    const { id } = await aStore(1)
+    const { name } = rig.db.$client
+    const status = async () => (await ask('GET', `/stores/${id}/fairness`)).status
+    renameSync(name, `${name}.away`)
+    try {
+      for (let report = 0; report < 5; report++) expect(await status()).toBe(500)
+    } finally {
+      renameSync(`${name}.away`, name)
+    }
+    expect(rig.failures.splice(0)).toHaveLength(5)
+    expect(await status()).toBe(200)
+  })
+
+  it.runIf(existsSync('/proc/self/fd'))('keep no file open that is no database', () => {
+    const directory = aDirectory()
+    const db = openDatabase(`${directory.path}/spoilt.db`)
+    db.$client.close()
+    writeFileSync(db.$client.name, 'no database'.repeat(1000))
+    const opened = () => readdirSync('/proc/self/fd').length
+    const before = opened()
+    for (let report = 0; report < 5; report++) {
+      expect(() => openSnapshot(db)).toThrow('file is not a database')
+    }
+    expect(opened()).toBe(before)
+    directory.remove()
+  })
+})
+
 describe('POST /stores/{id}/replay', () => {
   it('changes nothing with the documents in force, and says what a draft would have changed', async () => {
     const { id, guides } = await aStore(3)
@@ -370,6 +496,17 @@ describe('GET /guides/{guide_id}/missed', () => {
     } finally {
       rig.skew.ms = 0
     }
+  })
+
+  it('tells a guide of a foreign store as one whom nobody knows', async () => {
+    const { id } = await aStore(1)
+    const foreign = await aStore(1)
+    const ofThem = (guide: string) =>
+      ask('GET', `/guides/${guide}/missed?date=2026-02-28`, { stores: [id] })
+    const [guide = ''] = foreign.guides
+    const [seen, unseen] = [await ofThem(guide), await ofThem('NOBODY')]
+    expect([seen.status, seen.json.code]).toEqual([404, 'guide_not_found'])
+    expect(seen.text.replaceAll(guide, 'NOBODY')).toBe(unseen.text)
   })
 
   it('asks for a day that exists and for a guide that is known', async () => {

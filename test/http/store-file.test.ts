@@ -68,6 +68,24 @@ describe('a store as one file', () => {
     expect((await send(file)).json).toMatchObject({ changed: [], versions: { plan: 1 } })
   })
 
+  it('is published over a version that waits, though it is that version, and says what waits', async () => {
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString()
+    const query = `?effective_at=${encodeURIComponent(tomorrow)}`
+    const body = { steps: [none] }
+    await ask('PUT', `/stores/${storeId}/plan${query}`, { ifMatch: '"0"', body })
+    const { json } = await send(await exported())
+    expect(json).toMatchObject({ changed: ['plan'], versions: { plan: 2 } })
+    expect(json.warnings).toContainEqual({
+      code: 'OVERTAKEN',
+      pointer: '/plan',
+      message: `Version 1 takes its place at ${tomorrow}.`,
+      until: tomorrow,
+    })
+    const order = await readJson(await rig.assign(randomNo(), { store_id: storeId }))
+    expect(order.guide_id).toBeNull()
+    expect((await send(await exported())).json.changed).toEqual([])
+  })
+
   it('is carried to another store, which warns of the guides of the first', async () => {
     await ask('PUT', `/stores/${storeId}/plan`, { ifMatch: '"0"', body: { steps: [none] } })
     const file = await exported()

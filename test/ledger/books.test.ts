@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Db, openDatabase } from '../../src/db/open.ts'
 import { openBooks } from '../../src/ledger/books.ts'
-import { type Ledger, type Order, openLedger } from '../../src/ledger/ledger.ts'
+import { type Ledger, type Order, type OrderTrace, openLedger } from '../../src/ledger/ledger.ts'
+import { openSandbox } from '../../src/ledger/sandbox.ts'
 import type { Rules } from '../../src/rules/decide.ts'
 import {
   aDatabase,
@@ -200,9 +201,38 @@ describe('the books', () => {
           if (ended.rejected.has(id) || ended.closed.has(id)) expect(turn).not.toBe('taken')
           else expect(turn).not.toBe('refunded')
         }
+        expectOneTurnACart(orders)
       }),
       { numRuns: 60 },
     )
+  })
+
+  it('stand in a sandbox as they are: the next order of any cart gets there what it gets in truth', async () => {
+    await fc.assert(
+      fc.asyncProperty(batches, fc.nat(3), onShift, async (script, cart, mask) => {
+        const storeId = aStoreId()
+        await play(storeId, script)
+        const order = anOrder({ storeId, cartId: `cart ${cart}` })
+        const tried = openSandbox(file.db).record(order, nowMs, decideBy(rulesFor(mask)))
+        const recorded = await openLedger(file.db).record(order, decideBy(rulesFor(mask)))
+        expect(tried.resolution.guideId).toBe(recorded.order.guideId)
+        expect(tried.resolution.reason).toBe(recorded.order.reason)
+        expect(tried.turn).toEqual(traceOf(recorded.order).turn)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('stand in a sandbox as they are for a cart that gave its turn back: the next order takes it anew', async () => {
+    const ledger = openLedger(file.db)
+    const storeId = aStoreId()
+    const { order } = await ledger.record(anOrder({ storeId, cartId: 'cart' }), decideBy())
+    await ledger.markClosed(order, nowMs + 1, nowMs + 1)
+    const next = anOrder({ storeId, cartId: 'cart' })
+    const tried = openSandbox(file.db).record(next, nowMs, decideBy())
+    const recorded = await ledger.record(next, decideBy())
+    expect(tried.turn?.number).toBe(3)
+    expect(tried.turn).toEqual(traceOf(recorded.order).turn)
   })
 
   it('give the same suffix of decisions when the file is opened anew after any prefix', async () => {
@@ -271,6 +301,23 @@ describe('the books', () => {
     }
   })
 })
+
+function traceOf({ trace }: Order): OrderTrace {
+  return JSON.parse(trace ?? '{}')
+}
+
+/** Of the orders of a cart that share a turn one holds it, while any is neither closed nor rejected; then none does. */
+function expectOneTurnACart(orders: readonly Order[]): void {
+  const sharing = Map.groupBy(
+    orders.filter(({ cartId }) => cartId !== null),
+    order => `${order.cartId}/${traceOf(order).turn?.number}`,
+  )
+  for (const mates of sharing.values()) {
+    const isLive = mates.some(one => one.status !== 'rejected' && one.closedAtMs === null)
+    expect(mates.filter(({ turn }) => turn === 'taken')).toHaveLength(isLive ? 1 : 0)
+    for (const order of mates) expect(traceOf(order).turn).not.toBeNull()
+  }
+}
 
 async function guidesOf(
   masks: readonly number[],

@@ -192,6 +192,66 @@ describe('verify', () => {
     })
   })
 
+  it('names an order that was opened again, or accepted after all, though it gave its turn back', async () => {
+    const { store, orders } = await aHistory()
+    const closed = orders.filter(one => one.turn === 'refunded' && one.closedAtMs !== null)
+    const rejected = orders.filter(({ status }) => status === 'rejected')
+    expect([closed.length, rejected.length]).toEqual([2, 1])
+    for (const one of [...closed, ...rejected]) {
+      const by = one.status === 'rejected' ? 'rejected' : 'closed'
+      if (by === 'rejected') setColumn(one, 'status', 'assigned')
+      else setColumn(one, 'closed_at_ms', null)
+      expect((await past.reports.verify(store, always)).faults).toContainEqual({
+        out_trade_no: one.outTradeNo,
+        what: `ended as ${by}, and its row does not say so`,
+      })
+      setColumn(one, 'status', one.status)
+      setColumn(one, 'closed_at_ms', one.closedAtMs)
+    }
+    expect((await past.reports.verify(store, always)).ok).toBe(true)
+  })
+
+  it('names an order of a cart whose payment was taken away', async () => {
+    const store = past.openStore(aStoreId(), ['A', 'B'], { plan: aPlan({ use: 'rotate' }) })
+    const [paid] = await live(past, store.storeId, [
+      order({ cartId: 'till-1' }),
+      { kind: 'pay', order: 0 },
+      order({ cartId: 'till-1' }),
+    ])
+    if (!paid) throw new Error('no order')
+    expect((await past.reports.verify(store, always)).ok).toBe(true)
+    setColumn(paid, 'paid_at_ms', null)
+    expect((await past.reports.verify(store, always)).faults).toEqual([
+      { out_trade_no: paid.outTradeNo, what: 'ended as paid, and its row does not say so' },
+    ])
+  })
+
+  it('names an order that has a guide and is said to have none', async () => {
+    const { store, orders } = await aHistory()
+    for (const one of orders) {
+      for (const status of ['unassigned', 'skipped']) {
+        setColumn(one, 'status', status)
+        expect((await past.reports.verify(store, always)).faults).toContainEqual({
+          out_trade_no: one.outTradeNo,
+          what: `is ${status}, and has a guide`,
+        })
+      }
+      setColumn(one, 'status', one.status)
+    }
+  })
+
+  it('names an order that passes its turn off as the turn of a test', async () => {
+    const { store, orders } = await aHistory()
+    const last = orders.at(-1)
+    const trace = last && traceOf(last)
+    if (!last || !trace?.turn) throw new Error('no turn')
+    setColumn(last, 'trace', JSON.stringify({ ...trace, turn: { ...trace.turn, number: 0 } }))
+    expect((await past.reports.verify(store, always)).faults).toContainEqual({
+      out_trade_no: last.outTradeNo,
+      what: 'has the turn of a test, and is none',
+    })
+  })
+
   it('says that an order is gone, and which numbers with it', async () => {
     const { store, orders } = await aHistory()
     const [, , gone] = orders

@@ -242,6 +242,76 @@ describe('an order of a cart', () => {
     }
   })
 
+  it('is decided anew when the one before it is paid: a till that is its own cart serves in turn', async () => {
+    const guides: (string | null)[] = []
+    for (let count = 0; count < 6; count++) {
+      const order = await aRecorded({ cartId: 'till-1' })
+      expect(order).toMatchObject({ reason: 'FAIR_TURN', turn: 'taken' })
+      guides.push(order.guideId)
+      await ledger.markPaid(order, nowMs + 1, nowMs + 1)
+    }
+    expect(guides).toEqual(['A', 'B', 'C', 'A', 'B', 'C'])
+  })
+
+  it('is decided anew when the newest is paid, though an older number of the cart was closed', async () => {
+    const closed = await aRecorded({ cartId: 'till-1' })
+    await ledger.markClosed(closed, nowMs + 1, nowMs + 1)
+    const paid = await aRecorded({ cartId: 'till-1' })
+    await ledger.markPaid(paid, nowMs + 2, nowMs + 2)
+    expect(await aRecorded({ cartId: 'till-1' })).toMatchObject({
+      guideId: 'B',
+      reason: 'FAIR_TURN',
+    })
+    expect(await ledger.find(paid)).toMatchObject({ guideId: 'A', turn: 'taken' })
+  })
+
+  it('keeps the guide for 24 hours after the order before it, and no longer', async () => {
+    const dayMs = 24 * 3_600_000
+    await aRecorded({ cartId: 'cart' })
+    const within = await aRecorded({ cartId: 'cart' }, nowMs + dayMs)
+    expect(within).toMatchObject({ guideId: 'A', reason: 'STICKY_CART' })
+    const after = await aRecorded({ cartId: 'cart' }, nowMs + 2 * dayMs + 1)
+    expect(after).toMatchObject({ guideId: 'B', reason: 'FAIR_TURN', turn: 'taken' })
+    expect(JSON.parse(after.trace ?? '{}').asked.sticky).toBeNull()
+    expect(await ledger.find(within)).toMatchObject({ turn: 'taken' })
+  })
+
+  const close = (order: Order) => ledger.markClosed(order, nowMs + 1, nowMs + 1)
+  const reject = (order: Order) => ledger.settle(order, aSettlement('rejected'), [])
+  const turnsOf = async (...orders: Order[]) =>
+    (await Promise.all(orders.map(order => ledger.find(order)))).map(order => order?.turn)
+
+  it.each([
+    ['closed', close],
+    ['rejected', reject],
+  ])(
+    'holds the turn of its cart whichever older one it was passed back to when one was %s',
+    async (_, end) => {
+      const inCart = () => aRecorded({ cartId: 'cart' })
+      const a = await inCart()
+      const book = bookOnDisk(file.path)
+      const b = await inCart()
+      await end(b)
+      expect(await turnsOf(a, b)).toEqual(['taken', null])
+      const c = await inCart()
+      expect(await turnsOf(a, b, c)).toEqual([null, null, 'taken'])
+      await end(a)
+      const d = await inCart()
+      expect(await turnsOf(a, b, c, d)).toEqual([null, null, null, 'taken'])
+      expect(bookOnDisk(file.path)).toEqual(book)
+    },
+  )
+
+  it('leaves a paid order the turn that it holds, and takes its own', async () => {
+    const paid = await aRecorded({ cartId: 'cart' })
+    const closed = await aRecorded({ cartId: 'cart' })
+    await close(closed)
+    await ledger.markPaid(paid, nowMs + 2, nowMs + 2)
+    const next = await aRecorded({ cartId: 'cart' })
+    expect(await turnsOf(paid, closed, next)).toEqual(['taken', null, 'taken'])
+    expect(turnOf(next)?.number).toBe(2)
+  })
+
   it('whose guide was its owner takes no turn, then or later', async () => {
     const owned = () =>
       ledger.record(

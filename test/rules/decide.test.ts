@@ -312,7 +312,8 @@ function turnsSumToZero(decideOne: Decide) {
     const step = at(rules.plan.steps, steps.indexOf('hit'))
     if (step.use === 'rotate') {
       expect(reason === 'ONLY_ONE').toBe(turn.candidates.length === 1)
-      expect(turn.book).toBe(step.book ?? rules.plan.fair_by)
+      const { fair_by } = rules.plan
+      expect(turn.book).toBe(step.book === undefined ? fair_by : `${fair_by}/${step.book}`)
     } else {
       expect(turn.book).toBe(rules.plan.fair_by)
     }
@@ -719,7 +720,7 @@ describe('books', () => {
       return decision.guideId
     }
     expect([1, 1, 100_000, 1, 100_000, 100_000].map(serve)).toEqual(['A', 'B', 'A', 'C', 'B', 'C'])
-    expect(ledger.names()).toEqual(['orders', '大单'])
+    expect(ledger.names()).toEqual(['orders', 'orders/大单'])
     for (const name of ledger.names())
       expect([...ledger.balances(name).values()]).toEqual([0, 0, 0])
   })
@@ -729,6 +730,16 @@ describe('books', () => {
       const plan = aPlan([{ use: 'rotate' }], { fair_by })
       expect(decide(aStore({ plan }), aQuestion({ amountFen: 100 })).turn?.book).toBe(fair_by)
     }
+  })
+
+  it('of one name are two by amount and by orders, and a book called amount is not the one of amounts', () => {
+    const bookOf = (book: string, fair_by: string) => {
+      const plan = aPlan([{ use: 'rotate', book }], { fair_by })
+      return decide(aStore({ plan }), aQuestion({ amountFen: 100 })).turn?.book
+    }
+    expect(bookOf('big', 'orders')).toBe('orders/big')
+    expect(bookOf('big', 'amount')).toBe('amount/big')
+    expect(bookOf('amount', 'orders')).toBe('orders/amount')
   })
 
   it('give the same rest of the month when they are stopped and reloaded after any order', () => {

@@ -4,7 +4,7 @@ import type { KnownGuide } from '../../src/rules/eligibility.ts'
 import { lint, type Warning, type WarningCode, warningCodes } from '../../src/rules/lint.ts'
 import { dateOf, dayNumber } from '../../src/rules/names.ts'
 import { defaultPlan, planSchema } from '../../src/rules/plan.ts'
-import { defaultRoster, rosterSchema } from '../../src/rules/roster.ts'
+import { defaultRoster, readRoster, rosterSchema } from '../../src/rules/roster.ts'
 import { defaultStaff, staffSchema } from '../../src/rules/staff.ts'
 import { dayMs, mondayMs } from '../support/rules.ts'
 
@@ -660,3 +660,48 @@ function dropAfterFirst(leave: NonNullable<Documents['roster']['away']>[number],
   const { cover, ...alone } = leave
   return index === 0 ? leave : alone
 }
+
+describe('the largest documents', () => {
+  const ids = Array.from({ length: 1000 }, (_, index) => `G${index}`)
+  const many = (guides: string[], count = 1000) =>
+    Array.from({ length: count }, (_, index) => ({
+      ...daily('00:00', '00:00', guides),
+      from: `${String(index % 24).padStart(2, '0')}:${String(index % 60).padStart(2, '0')}`,
+    }))
+
+  it('are linted in a moment, though every shift of every day is for all on the staff', () => {
+    const largest = documents({ guides: ids.map(id => ({ id })), weekly: many(['*']) })
+    const startMs = performance.now()
+    lint(largest, world(), { fromMs: mondayMs, days: 14 })
+    expect(performance.now() - startMs).toBeLessThan(500)
+  })
+
+  it('hold a shift of all on the staff once, beside what a guide has alone', () => {
+    const own = daily('09:00', '10:00', ['G1'])
+    const presence = readRoster(rosterSchema.parse({ weekly: [...many(['*'], 9), own] }), ids)
+    const spans = presence.spansOn(dayNumber('2026-11-23'))
+    expect([spans.size, spans.get('G1')?.length]).toEqual([1000, 10])
+    expect(spans.get('G0')).toHaveLength(9)
+    expect(spans.get('G2')).toBe(spans.get('G0'))
+  })
+
+  it.each([
+    [{ weekly: many(ids, 7) }, true],
+    [{ weekly: many(ids, 8) }, false],
+    [{ weekly: many(['*']) }, true],
+    [
+      {
+        weekly: many(ids, 7),
+        dates: [
+          { date: '2026-12-01', mode: 'add', shifts: [hours('09:00', '10:00', ids)] },
+          { date: '2026-12-02', mode: 'add', shifts: [hours('09:00', '10:00', ['A'])] },
+        ],
+      },
+      false,
+    ],
+  ])('name guides 50,000 times at most (%#)', (roster, fits) => {
+    const { error } = rosterSchema.safeParse(roster)
+    expect(error === undefined).toBe(fits)
+    if (error) expect(error.issues).toMatchObject([{ code: 'custom', path: [] }])
+  })
+})
