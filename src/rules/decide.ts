@@ -282,25 +282,20 @@ function answer(scene: Scene, hit: Hit | null, steps: StepVerdict[]): Decision {
       if (member === hit?.hit) return []
       const inTurn = hit?.turn?.candidates.some(({ id }) => id === member.id)
       if (inTurn) return []
-      return [[member.id, scene.onShift[index] ?? passedOver(member, scene, hit)]]
+      return [[member.id, scene.onShift[index] ?? passedOver(member, scene, steps, hit)]]
     }),
   }
 }
 
 /** Of a guide who could have served: why another did. */
-function passedOver(member: Member, { question, rules }: Scene, hit: Hit | null): NotChosen {
-  if (question.owner?.guideId === member.id && isExpired(question, rules.plan))
-    return 'OWNER_EXPIRED'
+function passedOver(
+  member: Member,
+  { question }: Scene,
+  steps: readonly StepVerdict[],
+  hit: Hit | null,
+): NotChosen {
+  const isOldOwner = question.owner?.guideId === member.id && steps.includes('OWNER_EXPIRED')
+  if (isOldOwner) return 'OWNER_EXPIRED'
   if (hit === null || !member.rotates) return 'NOT_IN_POOL'
   return hit.passedOver
-}
-
-function isExpired({ owner, atMs }: Question, { steps }: Plan): boolean {
-  if (!owner) return false
-  return steps.some(
-    step =>
-      step.use === 'owner' &&
-      step.max_age_days !== undefined &&
-      atMs - owner.sinceMs > step.max_age_days * 86_400_000,
-  )
 }

@@ -212,6 +212,12 @@ describe('the guide who owns a member', () => {
     )
     expect(passed.blocked).toContainEqual(['A', 'OWNER_EXPIRED'])
   })
+
+  it('is not told of an age that nobody asked for: the step of the owner was not reached', () => {
+    const store = aStore({ plan: aPlan([{ use: 'hint' }, { use: 'owner', max_age_days: 1 }]) })
+    const { blocked } = decide(store, aQuestion({ owner: ownerOf('A', 0), hint: 'B' }))
+    expect(blocked).toContainEqual(['A', 'STEP_NOT_REACHED'])
+  })
 })
 
 describe('a hit that is not a turn', () => {
