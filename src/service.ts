@@ -18,6 +18,8 @@ import { type Client, createClient } from './wechatpay/client.ts'
 export type Service = Awaited<ReturnType<typeof startService>>
 
 const stopLimitMs = 10_000
+const lingerMs = 3_000
+const quietMs = 150
 const probeTimeoutMs = 1500
 
 /**
@@ -68,12 +70,10 @@ export async function startService(config: Config & { account: MerchantAccount }
     report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
   })
   // An order that an earlier process left waits for nothing; a new directory is claimed only for keys that fit.
-  const checked = checkAccount(client, account, log)
-  await assignments.resume()
-  await checked
+  await Promise.all([checkAccount(client, account, log), assignments.resume()])
   mirror.claim(account)
   const { server, url } = await listen(app.fetch, config)
-  const underWay = countRequests(server)
+  const traffic = watchTraffic(server)
   ready = true
 
   return {
@@ -84,7 +84,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false
-      await closeServer(server, underWay)
+      await closeServer(server, traffic)
       await Promise.race([assignments.drain(), after(stopLimitMs)])
       await Promise.race([client.close(), after(1000)])
       db.$client.close()
@@ -149,23 +149,32 @@ function sayListenFault(cause: NodeJS.ErrnoException, host: string, port: number
   return new StartError(`The service cannot listen on ${host}:${port}: ${cause.message}.`, 69)
 }
 
-/** Resolves when the requests under way are answered, or the limit is reached; a connection that asks nothing holds up nobody. */
-async function closeServer(server: Server, underWay: () => number): Promise<void> {
-  const untilMs = performance.now() + stopLimitMs
+type Traffic = { underWay: number; lastMs: number }
+
+/**
+ * Lets the traffic end: answers say by now that the connection closes, and a listener that is shut at once would cut off
+ * requests already on the wire. A connection that asks nothing holds up nobody.
+ */
+async function closeServer(server: Server, traffic: Traffic): Promise<void> {
+  const startMs = performance.now()
+  const isQuiet = () =>
+    traffic.underWay === 0 && performance.now() - Math.max(traffic.lastMs, startMs) > quietMs
+  while (!isQuiet() && performance.now() - startMs < lingerMs) await after(10)
   server.close()
-  while (underWay() > 0 && performance.now() < untilMs) await after(5)
+  while (traffic.underWay > 0 && performance.now() - startMs < stopLimitMs) await after(10)
   server.closeAllConnections()
 }
 
-function countRequests(server: Server): () => number {
-  let underWay = 0
+function watchTraffic(server: Server): Traffic {
+  const traffic = { underWay: 0, lastMs: 0 }
   server.on('request', (_, response) => {
-    underWay += 1
+    traffic.underWay += 1
     response.once('close', () => {
-      underWay -= 1
+      traffic.underWay -= 1
+      traffic.lastMs = performance.now()
     })
   })
-  return () => underWay
+  return traffic
 }
 
 function after(ms: number): Promise<void> {

@@ -41,6 +41,14 @@ async function call(url: string, method: string, path: string, body?: object, he
   return { status: answer.status, order }
 }
 
+function post(url: string, no: string): Promise<Response> {
+  return fetch(`${url}/orders/${no}/assign`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: '{"store_id":1001}',
+  })
+}
+
 async function control(method: string, path: string, body?: object) {
   const answer = await fetch(`${simulator.url}/_sim${path}`, {
     method,
@@ -135,34 +143,29 @@ it('killed again and again under load: nothing that was answered is lost, and no
 it('stopped by SIGTERM under load answers every order that it took, and exits with 0', async () => {
   const running = await startProcess(env)
   await control('PUT', '/faults', { latency_ms: { p50: 50, p99: 200 } })
-  let stopping = false
   const unanswered: string[] = []
+  let answered = 0
+  // A till that is told that its connection closes goes elsewhere, as behind any load balancer.
   const till = async (place: number) => {
     for (let index = 0; index < 200; index++) {
       const no = `T${place}-${index}`
       try {
-        const { status } = await call(running.url, 'POST', `/orders/${no}/assign`, {
-          store_id: 1001,
-        })
-        expect([200, 202, 503]).toContain(status)
+        const answer = await post(running.url, no)
+        expect([200, 202]).toContain(answer.status)
+        answered += 1
+        if (answer.headers.get('connection') === 'close') return
       } catch (cause) {
-        // A connection that was never made is no order taken; one that broke off is.
-        const code =
-          cause instanceof Error &&
-          cause.cause instanceof Error &&
-          'code' in cause.cause &&
-          cause.cause.code
-        if (!stopping || code !== 'ECONNREFUSED') unanswered.push(`${no}: ${code}`)
+        unanswered.push(`${no}: ${cause instanceof Error ? cause.cause : cause}`)
         return
       }
     }
   }
   const tills = Array.from({ length: 16 }, (_, place) => till(place))
   await new Promise(done => setTimeout(done, 400))
-  stopping = true
   expect(await running.end('SIGTERM')).toBe(0)
   await Promise.all(tills)
   expect(unanswered).toEqual([])
+  expect(answered).toBeGreaterThan(16)
 })
 
 it('is not held up by a connection that asks nothing', async () => {
