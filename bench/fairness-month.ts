@@ -8,6 +8,7 @@ import { dateOf, dayNumber, weekdays } from '../src/rules/names.ts'
 import { planSchema } from '../src/rules/plan.ts'
 import { rosterSchema } from '../src/rules/roster.ts'
 import { staffSchema } from '../src/rules/staff.ts'
+import { aQuestion } from '../test/support/rules.ts'
 
 const minuteMs = 60_000
 const dayMs = 24 * 60 * minuteMs
@@ -193,22 +194,14 @@ function readyStore(): Rules {
 }
 
 function question(atMs: number, book: ReadonlyMap<string, Standing>): Question {
-  return {
+  return aQuestion({
     atMs,
     outTradeNo: String(atMs),
-    channel: null,
-    memberLevel: null,
-    amountFen: null,
-    hint: null,
-    owner: null,
-    sticky: null,
-    isPaused: () => false,
     openBook: name => ({
       name,
       standing: id => book.get(id) ?? { balance: 0, lastServed: 0 },
     }),
-    tally: () => ({ hour: 0, day: 0 }),
-  }
+  })
 }
 
 /** Ninety orders a day, more at noon and in the evening, from 09:00 to 22:00 in Shanghai. */

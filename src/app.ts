@@ -14,8 +14,6 @@ import { createReportRoutes } from './http/reports.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import type { Mirror } from './mirror/mirror.ts'
 
-export type App = ReturnType<typeof createApp>
-
 const requestIdPattern = /^[\w.:-]{1,128}$/
 
 /** The whole HTTP service from its dependencies; does nothing until it is asked. */

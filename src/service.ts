@@ -38,7 +38,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const mirror = openMirror(db)
   mirror.refuseOther(account)
   const keys = openKeys(db)
-  const madeAdminKey = installAdminKey(keys, config.adminKeyFile, clock.nowMs())
+  installAdminKey(keys, config.adminKeyFile, clock.nowMs())
   const client = createClient({
     ...account,
     verifiers: new Map([[account.publicKeyId, account.publicKey]]),
@@ -94,7 +94,6 @@ export async function startService(config: Config & { account: MerchantAccount }
     mirror,
     ledger,
     keys,
-    madeAdminKey,
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false

@@ -7,15 +7,12 @@ const name = 'ADMIN_KEY_FILE'
 /**
  * Makes the key in the file the first admin key; a missing file is written with a new one.
  *
- * @returns true when the file was made
  * @throws StartError when the file holds something else, or others may read it
  */
-export function installAdminKey(keys: Keys, path: string, nowMs: number): boolean {
-  const isNew = !existsSync(path)
-  if (isNew) writeKeyFile(path)
+export function installAdminKey(keys: Keys, path: string, nowMs: number): void {
+  if (!existsSync(path)) writeKeyFile(path)
   const text = readKeyFile(path)
   keys.install(text, { scope: 'admin', stores: null, name, expiresAtMs: null }, nowMs)
-  return isNew
 }
 
 function writeKeyFile(path: string): void {

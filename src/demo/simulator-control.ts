@@ -29,11 +29,6 @@ export function createSimulatorControl(url: string) {
         `/_sim/pay/${outTradeNo}`,
         {},
       ),
-    log: () =>
-      call<{ entries: { seq: number; path: string; body: string; signature_valid: boolean }[] }>(
-        'GET',
-        '/_sim/log',
-      ),
   }
 }
 

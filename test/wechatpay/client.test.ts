@@ -1,6 +1,6 @@
 import { verify } from 'node:crypto'
-import { afterEach, describe, expect, it } from 'vitest'
-import type { Client } from '../../src/wechatpay/client.ts'
+import { describe, expect, it } from 'vitest'
+import { keep } from './keep.ts'
 import {
   aClient,
   anAssign,
@@ -13,16 +13,6 @@ import {
   startUpstream,
   type Upstream,
 } from './upstream.ts'
-
-const open: Array<Client | Upstream> = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await ('close' in each ? each.close() : each.stop())
-})
-
-function keep<T extends Client | Upstream>(each: T): T {
-  open.push(each)
-  return each
-}
 
 async function accepting(received: Received[] = []): Promise<Upstream> {
   return keep(

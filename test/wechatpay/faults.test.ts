@@ -4,8 +4,8 @@ import { createServer as createTlsServer } from 'node:https'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
-import type { Client } from '../../src/wechatpay/client.ts'
+import { describe, expect, it } from 'vitest'
+import { keep } from './keep.ts'
 import { aCertificate, certificateKey } from './published.ts'
 import {
   aClient,
@@ -17,18 +17,7 @@ import {
   signedHeaders,
   startRaw,
   startUpstream,
-  type Upstream,
 } from './upstream.ts'
-
-const open: Array<Client | Upstream> = []
-afterEach(async () => {
-  for (const each of open.splice(0).reverse()) await ('close' in each ? each.close() : each.stop())
-})
-
-function keep<T extends Client | Upstream>(each: T): T {
-  open.push(each)
-  return each
-}
 
 async function upstreamThat(answer: (socket: Socket, call: number) => void) {
   let calls = 0
