@@ -186,7 +186,7 @@ export function createAssignments(deps: {
 
     async drain() {
       draining = true
-      outbox.stop()
+      await outbox.stop()
       await Promise.allSettled([...flights.values()].map(({ landed }) => landed))
     },
   }

@@ -6,7 +6,8 @@ export type Outbox = {
   start(): Promise<void>
   /** An order will be due then. */
   expect(dueAtMs: number): void
-  stop(): void
+  /** Sends nothing new; resolves when what it sent has landed. What is deferred stays for the next start. */
+  stop(): Promise<void>
 }
 
 const longestNapMs = 1000
@@ -23,11 +24,11 @@ export function createOutbox(deps: {
   maxInAir?: number
 }): Outbox {
   const { ledger, clock, send, failed, maxInAir = 64 } = deps
-  let inAir = 0
+  const inAir = new Set<Promise<void>>()
   let timer: NodeJS.Timeout | null = null
   let wakesAtMs = Number.POSITIVE_INFINITY
   let stopped = true
-  let turning = false
+  let turning: Promise<void> | null = null
 
   function expect(dueAtMs: number): void {
     if (stopped || dueAtMs >= wakesAtMs) return
@@ -40,17 +41,21 @@ export function createOutbox(deps: {
     timer = null
     wakesAtMs = Number.POSITIVE_INFINITY
     if (stopped || turning) return
-    turning = true
+    turning = takeTurn()
+    await turning
+  }
+
+  async function takeTurn(): Promise<void> {
     try {
       await sendDue()
-      const next = await ledger.nextDueAtMs()
-      turning = false
+      const next = stopped ? null : await ledger.nextDueAtMs()
+      turning = null
       // With every place taken, a landing wakes us; what is over meanwhile is ended all the same.
-      const napMs = inAir < maxInAir ? longestNapMs : fullNapMs
-      const wakeAtMs = inAir < maxInAir && next !== null ? next : Number.POSITIVE_INFINITY
+      const napMs = inAir.size < maxInAir ? longestNapMs : fullNapMs
+      const wakeAtMs = inAir.size < maxInAir && next !== null ? next : Number.POSITIVE_INFINITY
       expect(Math.min(wakeAtMs, clock.nowMs() + napMs))
     } catch (cause) {
-      turning = false
+      turning = null
       failed(cause)
       expect(clock.nowMs() + longestNapMs)
     }
@@ -59,20 +64,20 @@ export function createOutbox(deps: {
   async function sendDue(): Promise<void> {
     // What is over needs no place in the air, and waits for none.
     await ledger.expire(clock.nowMs(), maxExpired)
-    const places = maxInAir - inAir
-    if (places <= 0) return
+    const places = maxInAir - inAir.size
+    if (places <= 0 || stopped) return
     const due = await ledger.lease(clock.nowMs(), places)
     // What was leased stays for the next start.
     if (stopped) return
     for (const order of due) {
-      inAir += 1
-      void send(order).catch(failed).finally(land)
+      const landed = send(order)
+        .then(() => {}, failed)
+        .finally(() => {
+          inAir.delete(landed)
+          expect(clock.nowMs())
+        })
+      inAir.add(landed)
     }
-  }
-
-  function land(): void {
-    inAir -= 1
-    expect(clock.nowMs())
   }
 
   return {
@@ -82,10 +87,12 @@ export function createOutbox(deps: {
       await turn()
     },
     expect,
-    stop() {
+    async stop() {
       stopped = true
       if (timer) clearTimeout(timer)
       timer = null
+      await turning
+      await Promise.all(inAir)
     },
   }
 }

@@ -1,6 +1,9 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
+import { createOutbox } from '../../src/assignment/outbox.ts'
+import { systemClock } from '../../src/clock.ts'
+import type { Ledger } from '../../src/ledger/ledger.ts'
 import { startSimulator } from '../../src/simulator/simulator.ts'
 import type { AssignRequest } from '../../src/wechatpay/client.ts'
 import type { Outcome } from '../../src/wechatpay/outcome.ts'
@@ -160,4 +163,40 @@ it('sends deferred orders again with at most 64 in the air at once', async () =>
     const guides = upstream.seen.filter(one => one.outTradeNo === no).map(one => one.guideId)
     expect(new Set(guides).size).toBe(1)
   }
+})
+
+it('lets the ledger go before a stop is over, whatever its turn was waiting for', async () => {
+  const asked: string[] = []
+  const gate = Promise.withResolvers<void>()
+  const wait = async <T>(name: string, value: T): Promise<T> => {
+    asked.push(name)
+    if (name === 'expire') await gate.promise
+    return value
+  }
+  const ledger = {
+    reclaim: () => wait('reclaim', undefined),
+    expire: () => wait('expire', undefined),
+    lease: () => wait('lease', []),
+    nextDueAtMs: () => wait('nextDueAtMs', null),
+  } as unknown as Ledger
+  const failures: unknown[] = []
+  const outbox = createOutbox({
+    ledger,
+    clock: systemClock,
+    send: () => Promise.resolve(),
+    failed: cause => failures.push(cause),
+  })
+  void outbox.start()
+  await eventually(async () => asked.includes('expire'))
+  let stopped = false
+  const stopping = outbox.stop().then(() => {
+    stopped = true
+  })
+  await new Promise(setImmediate)
+  expect(stopped).toBe(false)
+  gate.resolve()
+  await stopping
+  expect(asked).toEqual(['reclaim', 'expire'])
+  await new Promise(done => setTimeout(done, 20))
+  expect([asked, failures]).toEqual([['reclaim', 'expire'], []])
 })
