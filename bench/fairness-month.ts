@@ -200,6 +200,7 @@ function question(atMs: number, book: ReadonlyMap<string, Standing>): Question {
     openBook: name => ({
       name,
       standing: id => book.get(id) ?? { balance: 0, lastServed: 0 },
+      holders: () => book.keys(),
     }),
   })
 }

@@ -41,14 +41,24 @@ export async function replayPeriod(
 /** How each guide stood in each book when the log first names them. */
 async function findStarts(slices: AsyncIterable<PastRow[]>, ids: readonly string[]) {
   const starts = new Map<string, Map<string, Standing>>()
+  // Handed on before the log names the heir; and who was named because they are gone, and brings what is logged then.
+  const handedOn = new Map<string, number>()
+  const gone = new Set<string>()
   for await (const slice of slices) {
     for (const { trace } of slice) {
       const { turn, inherited } = trace
       if (!turn || turn.number === 0 || inherited) continue
       const book = starts.get(turn.book) ?? new Map<string, Standing>()
       starts.set(turn.book, book)
+      const inBook = (id: string) => `${id}/${turn.book}`
+      for (const [id, weight, change] of turn.handedOn ?? []) {
+        if (book.has(id)) continue
+        if (weight === 0) gone.add(inBook(id))
+        else handedOn.set(inBook(id), (handedOn.get(inBook(id)) ?? 0) + change)
+      }
       for (const [id, , balance, lastServed] of turn.candidates) {
-        if (!book.has(id)) book.set(id, { balance, lastServed })
+        if (book.has(id) || gone.has(inBook(id))) continue
+        book.set(id, { balance: balance - (handedOn.get(inBook(id)) ?? 0), lastServed })
       }
     }
     const books = [...starts.values()]

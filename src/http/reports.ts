@@ -33,6 +33,13 @@ const explanationSchema = z
   .object({
     versions: z.object({ staff: z.int(), roster: z.int(), plan: z.int() }),
     steps: z.array(z.object({ step: z.int(), use: z.string(), verdict: z.string() })),
+    handed_on: z
+      .array(z.object({ guide_id: z.string(), change: z.number() }))
+      .optional()
+      .openapi({
+        description:
+          'What guides who had left the staff stood at, moved to the others before the turn; in orders.',
+      }),
     guides: z
       .array(
         z.object({

@@ -5,6 +5,7 @@ import {
   charge,
   type LoggedTurn,
   logTurn,
+  moveHandedOn,
   refund,
   retaken,
   type Standings,
@@ -67,13 +68,18 @@ export function openBooks(db: Db, maxPages = 4096) {
   return {
     view(storeId: number, book: string): BookView {
       const { standings } = pageOf(storeId, book)
-      return { name: book, standing: guideId => standings.get(guideId) ?? nobody }
+      return {
+        name: book,
+        standing: guideId => standings.get(guideId) ?? nobody,
+        holders: () => standings.keys(),
+      }
     },
 
     take(storeId: number, turn: Turn): LoggedTurn {
       const page = change(storeId, turn.book)
       page.turn += 1
       const logged = logTurn(turn, page.turn)
+      moveHandedOn(page.standings, logged)
       charge(page.standings, logged, turn.changes)
       return logged
     },

@@ -1,6 +1,12 @@
 import type { Standing } from '../rules/decide.ts'
 import { followsFromNumbers } from '../rules/explain.ts'
-import { clampedUnits, unitsPerFen, unitsPerOrder } from '../rules/fairness.ts'
+import {
+  clampedUnits,
+  type HandedOn,
+  handOn,
+  unitsPerFen,
+  unitsPerOrder,
+} from '../rules/fairness.ts'
 import { changesOf, type LoggedTurn, type Standings } from '../rules/logged.ts'
 import type { PastRow, Snapshot, StoredBook } from './history.ts'
 import type { Returned } from './ledger.ts'
@@ -149,6 +155,18 @@ function createChain(book: string, refunds: readonly Refund[], tell: Report) {
     return found
   }
 
+  function compareGone(id: string, change: number): string[] {
+    const { balance, lastServed } = standing(id)
+    if (known && !known.has(id)) {
+      known.add(id)
+      running.set(id, { balance: -change, lastServed })
+      return []
+    }
+    if (Math.abs(change) <= Math.abs(balance) && Math.sign(change) === -Math.sign(balance))
+      return []
+    return [`hands on ${-change} of ${id}; the log up to there says ${balance}`]
+  }
+
   return {
     book,
 
@@ -174,6 +192,10 @@ function createChain(book: string, refunds: readonly Refund[], tell: Report) {
       if (row.cartId !== null) {
         const holders = row.turn === null ? 0 : 1
         inCarts.set(turn.number, { print: JSON.stringify(turn), holders, outTradeNo, say })
+      }
+      for (const [id, weight, change] of turn.handedOn ?? []) {
+        if (weight === 0) for (const what of compareGone(id, change)) say(outTradeNo, what)
+        if (!known || known.has(id)) move(id, change, standing(id).lastServed)
       }
       const changes = changesOf(turn)
       for (const [index, candidate] of turn.candidates.entries()) {
@@ -266,7 +288,7 @@ function hasEnded({ status, closedAtMs, paidAtMs }: PastRow, by: Returned['by'])
 }
 
 function faultsOfTurn({ guideId, reason, facts }: PastRow, turn: LoggedTurn): string[] {
-  const faults: string[] = []
+  const faults = turn.handedOn ? faultsOfHandingOn(turn.handedOn) : []
   const chosen = turn.candidates[turn.chosen]
   if (chosen?.[0] !== guideId)
     faults.push(`its turn is ${chosen?.[0] ?? 'nobody'}'s, and ${guideId} serves it`)
@@ -287,6 +309,17 @@ function faultsOfTurn({ guideId, reason, facts }: PastRow, turn: LoggedTurn): st
   return faults
 }
 
+function faultsOfHandingOn(handedOn: readonly HandedOn[]): string[] {
+  const gone = handedOn.filter(([, weight]) => weight === 0)
+  const heirs = handedOn.filter(([, weight]) => weight > 0)
+  const due = handOn(
+    gone.map(([id, , change]) => ({ id, balance: -change })),
+    heirs.map(([id, weight]) => ({ id, weight })),
+  )
+  const isDue = due.length === handedOn.length && String(due) === String([...gone, ...heirs])
+  return isDue ? [] : ['hands balances on otherwise than pro rata']
+}
+
 function faultsOfStaff(
   { guideId, trace }: PastRow,
   turn: LoggedTurn | null,
@@ -302,6 +335,10 @@ function faultsOfStaff(
         `weighs ${id} with ${weight}; its staff version says ${weights.get(id) ?? 'nothing'}`,
       )
     }
+  }
+  for (const [id, weight] of turn?.handedOn ?? []) {
+    if (weight === (weights.get(id) ?? 0)) continue
+    faults.push(`hands on to or from ${id} with ${weight}, against its staff version`)
   }
   const named = [
     ...new Set([...(guideId === null ? [] : [guideId]), ...candidates.map(([id]) => id)]),

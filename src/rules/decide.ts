@@ -13,6 +13,8 @@ import {
 import {
   type Candidate,
   clampedUnits,
+  type HandedOn,
+  handOn,
   nextTurn,
   shares,
   turnChanges,
@@ -41,7 +43,12 @@ export type DocumentVersions = { staff: number; roster: number; plan: number }
 
 /** What stands in the book for one guide. */
 export type Standing = { balance: number; lastServed: number }
-export type BookView = { name: string; standing(guideId: string): Standing }
+export type BookView = {
+  name: string
+  standing(guideId: string): Standing
+  /** All who stand in it, on the staff or not any more. */
+  holders(): Iterable<string>
+}
 
 export type Owner = { guideId: string; sinceMs: number }
 
@@ -62,10 +69,11 @@ export type Question = {
   tally(guideId: string, from: CountingFrom): { hour: number; day: number }
 }
 
-/** A turn in a book: what it adds to each candidate's balance, index by index. */
+/** A turn in a book: what it adds to each candidate's balance, index by index, once `handedOn` has moved what it names. */
 export type Turn = {
   book: string
   units: number
+  handedOn: HandedOn[]
   candidates: Candidate[]
   chosen: number
   changes: number[]
@@ -209,7 +217,7 @@ function tryRotation(scene: Scene, step: StepOf<'rotate'>): Hit | Miss {
       return { hit, reason: 'RANDOM', turn: null, passedOver: 'NOT_DRAWN' }
     }
     case 'fair': {
-      const turn = fairTurn(scene, pool, step.book)
+      const turn = fairTurn(scene, pool, step)
       const hit = pool[turn.chosen] ?? first
       const reason = pool.length === 1 ? 'ONLY_ONE' : 'FAIR_TURN'
       return { hit, reason, turn, passedOver: 'NOT_IN_POOL' }
@@ -220,21 +228,54 @@ function tryRotation(scene: Scene, step: StepOf<'rotate'>): Hit | Miss {
 function rotationPool(scene: Scene, among: StepOf<'rotate'>['among']): Member[] {
   const { crew } = scene.rules
   return crew.members.filter((member, index) => {
-    if (!member.rotates) return false
-    if (among.tag !== undefined && !member.tags.includes(among.tag)) return false
+    if (!mayRotate(member, among)) return false
     return (among.on_shift ? scene.onShift[index] : member.barred) === null
   })
 }
 
-function fairTurn(scene: Scene, pool: readonly Member[], bookName: string | undefined): Turn {
+function mayRotate({ rotates, tags }: Member, { tag }: StepOf<'rotate'>['among']): boolean {
+  return rotates && (tag === undefined || tags.includes(tag))
+}
+
+function fairTurn(
+  scene: Scene,
+  pool: readonly Member[],
+  { book: bookName, among }: StepOf<'rotate'>,
+): Turn {
   const { fair_by } = scene.rules.plan
   // A book holds one unit: orders and fen do not add up.
-  const book = scene.question.openBook(bookName === undefined ? fair_by : `${fair_by}/${bookName}`)
+  const name = bookName === undefined ? fair_by : `${fair_by}/${bookName}`
+  const { book, handedOn } = settleBook(scene, name, among)
   const candidates = pool.map(member => candidate(member, member.weight, book))
   const units = worth(scene)
   const split = shares(candidates, units)
   const chosen = nextTurn(candidates, split)
-  return { book: book.name, units, candidates, chosen, changes: turnChanges(split, chosen) }
+  const changes = turnChanges(split, chosen)
+  return { book: book.name, units, handedOn, candidates, chosen, changes }
+}
+
+/** The book as it stands once those who are no longer on the staff have handed their balances on. */
+function settleBook(
+  { rules: { crew }, question }: Scene,
+  name: string,
+  among: StepOf<'rotate'>['among'],
+): { book: BookView; handedOn: HandedOn[] } {
+  const book = question.openBook(name)
+  const gone: { id: string; balance: number }[] = []
+  for (const id of book.holders()) {
+    if (crew.byId.has(id)) continue
+    const { balance } = book.standing(id)
+    if (balance !== 0) gone.push({ id, balance })
+  }
+  if (gone.length === 0) return { book, handedOn: [] }
+  const heirs = crew.members.filter(one => one.barred === null && mayRotate(one, among))
+  const handedOn = handOn(gone, heirs)
+  const moved = new Map(handedOn.map(([id, , change]) => [id, change]))
+  const standing = (id: string) => {
+    const { balance, lastServed } = book.standing(id)
+    return { balance: balance + (moved.get(id) ?? 0), lastServed }
+  }
+  return { book: { ...book, standing }, handedOn }
 }
 
 function candidate({ id }: Member, weight: number, book: BookView): Candidate {
@@ -250,8 +291,9 @@ function worth({ rules, question }: Scene): number {
 /** What a hit that is not a turn costs its guide in the plan's book, to the good of all who could have served. */
 function chargeFor(scene: Scene, member: Member, counts: Named['counts']): Turn | null {
   if (counts === 'none') return null
-  const pool = rotationPool(scene, { on_shift: true })
-  const book = scene.question.openBook(scene.rules.plan.fair_by)
+  const among = { on_shift: true }
+  const pool = rotationPool(scene, among)
+  const { book, handedOn } = settleBook(scene, scene.rules.plan.fair_by, among)
   const candidates = pool.map(one => candidate(one, one.weight, book))
   // Who serves out of turn without standing in the pool has no share of the order.
   if (!pool.includes(member)) candidates.push(candidate(member, 0, book))
@@ -264,6 +306,7 @@ function chargeFor(scene: Scene, member: Member, counts: Named['counts']): Turn 
   return {
     book: book.name,
     units,
+    handedOn,
     candidates,
     chosen,
     changes: turnChanges(shares(candidates, units), chosen),

@@ -31,6 +31,8 @@ export type GuideExplained = {
 export type Explanation = {
   versions: DocumentVersions
   steps: { step: number; use: Step['use']; verdict: StepVerdict }[]
+  /** What guides who had left the staff stood at, moved to the others before the turn; in orders. */
+  handed_on?: { guide_id: string; change: number }[]
   guides: GuideExplained[]
   sentence: Sentence
 }
@@ -50,6 +52,9 @@ export function explain(recorded: Recorded, plan: Plan, staffIds: readonly strin
   const { guideId, reason, steps, versions } = recorded
   // A cart's turn was decided for an earlier order of it.
   const stood = recorded.turn && reason !== 'STICKY_CART' ? standingsIn(recorded.turn) : []
+  const handedOn = (stood.length > 0 ? (recorded.turn?.handedOn ?? []) : []).map(
+    ([guide_id, , change]) => ({ guide_id, change: inOrders(change) }),
+  )
   const guides = new Map<string, GuideExplained>()
   const add = (guide: GuideExplained) => {
     if (!guides.has(guide.guide_id)) guides.set(guide.guide_id, guide)
@@ -67,6 +72,7 @@ export function explain(recorded: Recorded, plan: Plan, staffIds: readonly strin
   }
   return {
     versions,
+    ...(handedOn.length > 0 ? { handed_on: handedOn } : {}),
     steps: plan.steps.map(({ use }, index) => ({
       step: index + 1,
       use,

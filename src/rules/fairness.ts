@@ -52,6 +52,30 @@ export function nextTurn(candidates: readonly Candidate[], split: readonly numbe
   }
 }
 
+/** What a guide's balance is moved by, and the weight that they have in it: 0 for who is no longer on the staff. */
+export type HandedOn = [guideId: string, weight: number, change: number]
+
+/**
+ * Balances of guides who are no longer on the staff, handed on to the others pro rata; sums to zero. What is too much
+ * to be reckoned in safe integers is left for the next time.
+ */
+export function handOn(
+  gone: readonly Pick<Candidate, 'id' | 'balance'>[],
+  heirs: readonly Pick<Candidate, 'id' | 'weight'>[],
+): HandedOn[] {
+  const total = heirs.reduce((sum, { weight }) => sum + weight, 0)
+  if (gone.length === 0 || total === 0) return []
+  const most = Math.floor(Number.MAX_SAFE_INTEGER / total / gone.length)
+  const parts = gone.map(({ balance }) => Math.max(-most, Math.min(most, balance)))
+  const sum = parts.reduce((all, part) => all + part, 0)
+  const sign = sum < 0 ? -1 : 1
+  const split = shares(heirs, Math.abs(sum))
+  return [
+    ...gone.map(({ id }, index): HandedOn => [id, 0, -(parts[index] ?? 0)]),
+    ...heirs.map(({ id, weight }, index): HandedOn => [id, weight, sign * (split[index] ?? 0)]),
+  ]
+}
+
 /** What a turn adds to each balance, summing to zero; the negative of it is the refund. */
 export function turnChanges(split: readonly number[], chosen: number): number[] {
   const units = split.reduce((sum, share) => sum + share, 0)

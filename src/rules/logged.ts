@@ -1,5 +1,5 @@
 import type { Standing, Turn } from './decide.ts'
-import { shares, turnChanges } from './fairness.ts'
+import { type HandedOn, shares, turnChanges } from './fairness.ts'
 
 /**
  * A turn as an order's trace keeps it: enough to recompute the choice, and to give the turn back.
@@ -11,6 +11,8 @@ export type LoggedTurn = {
   units: number
   number: number
   chosen: number
+  /** What was moved in the book before; the candidates stand as they did after that. */
+  handedOn?: HandedOn[]
   candidates: [guideId: string, weight: number, balance: number, lastServed: number][]
 }
 
@@ -18,12 +20,16 @@ export type Standings = Map<string, Standing>
 
 const nobody: Standing = { balance: 0, lastServed: 0 }
 
-export function logTurn({ book, units, chosen, candidates }: Turn, number: number): LoggedTurn {
+export function logTurn(
+  { book, units, handedOn, chosen, candidates }: Turn,
+  number: number,
+): LoggedTurn {
   return {
     book,
     units,
     number,
     chosen,
+    ...(handedOn.length > 0 ? { handedOn } : {}),
     candidates: candidates.map(({ id, weight, balance, lastServed }) => [
       id,
       weight,
@@ -45,6 +51,16 @@ export function sharesOf({ candidates, units }: Pick<LoggedTurn, 'candidates' | 
   )
 }
 
+/** What comes before the charge of a turn that hands balances on. */
+export function moveHandedOn(standings: Standings, { handedOn = [] }: LoggedTurn): void {
+  for (const [id, , change] of handedOn) move(standings, id, change)
+}
+
+export function move(standings: Standings, guideId: string, change: number): void {
+  const { balance, lastServed } = standings.get(guideId) ?? nobody
+  standings.set(guideId, { balance: balance + change, lastServed })
+}
+
 export function charge(standings: Standings, turn: LoggedTurn, changes = changesOf(turn)): void {
   for (const [index, [id]] of turn.candidates.entries()) {
     const { balance, lastServed } = standings.get(id) ?? nobody
@@ -55,7 +71,10 @@ export function charge(standings: Standings, turn: LoggedTurn, changes = changes
   }
 }
 
-/** The inverse of `charge`: each balance, of those `whom` it concerns, is as if the turn had never been taken. */
+/**
+ * The inverse of the turn: each balance, of those `whom` it concerns, is as if it had never been taken. What was handed
+ * on before it stays so.
+ */
 export function refund(
   standings: Standings,
   turn: LoggedTurn,
@@ -74,9 +93,12 @@ export function refund(
 
 /** The same turn with the candidates as they stand now, under a new number: its order gave it back, and its cart goes on. */
 export function retaken(turn: LoggedTurn, standings: Standings, number: number): LoggedTurn {
+  const { book, units, chosen } = turn
   return {
-    ...turn,
+    book,
+    units,
     number,
+    chosen,
     candidates: turn.candidates.map(([id, weight]) => {
       const { balance, lastServed } = standings.get(id) ?? nobody
       return [id, weight, balance, lastServed]

@@ -5,6 +5,8 @@ import {
   charge,
   type LoggedTurn,
   logTurn,
+  move,
+  moveHandedOn,
   refund,
   retaken,
   type Standings,
@@ -62,7 +64,8 @@ type Entry = {
   turn: LoggedTurn | null
   ended: 'rejected' | 'closed' | 'paid' | null
 }
-type Book = { turn: number; standings: Standings }
+/** `holders`: who has been named in it so far; a guide of `starts` may come later. */
+type Book = { turn: number; standings: Standings; holders: Set<string> }
 type Tally = { before: number; after: number; turns: number; share: number }
 
 export type Starts = ReadonlyMap<string, ReadonlyMap<string, Standing>>
@@ -97,14 +100,14 @@ export function createReplay(starts: Starts) {
     const known = all.get(name)
     if (known) return known
     const first = all === books ? starts.get(name) : undefined
-    const made = { turn: 0, standings: new Map(first) }
+    const made: Book = { turn: 0, standings: new Map(first), holders: new Set() }
     all.set(name, made)
     return made
   }
 
   function view(name: string): BookView {
-    const { standings } = bookIn(books, name)
-    return { name, standing: guideId => standings.get(guideId) ?? nobody }
+    const { standings, holders } = bookIn(books, name)
+    return { name, standing: id => standings.get(id) ?? nobody, holders: () => holders }
   }
 
   /** Brings both books to where the log says that they were before the order's turn, if it took one. */
@@ -112,7 +115,7 @@ export function createReplay(starts: Starts) {
     if (!turn || turn.number === 0 || isInherited) return null
     const log = bookIn(recorded, turn.book)
     const own = bookIn(books, turn.book)
-    for (const [id, , balance, lastServed] of turn.candidates) {
+    const stands = (id: string, { balance, lastServed }: Standing) => {
       const known = log.standings.get(id)
       if (known || !starts.get(turn.book)?.has(id)) {
         const was = known ?? nobody
@@ -122,8 +125,17 @@ export function createReplay(starts: Starts) {
           lastServed: now.lastServed === was.lastServed ? lastServed : now.lastServed,
         })
       }
+      own.holders.add(id)
       log.standings.set(id, { balance, lastServed })
     }
+    // The replay hands on by itself what its own books hold.
+    for (const [id, weight, change] of turn.handedOn ?? []) {
+      const known = log.standings.get(id)
+      if (weight === 0) stands(id, { balance: -change, lastServed: known?.lastServed ?? 0 })
+      // Of an heir who comes later the start is known, and holds this already.
+      if (weight === 0 || known || !starts.get(turn.book)?.has(id)) move(log.standings, id, change)
+    }
+    for (const [id, , balance, lastServed] of turn.candidates) stands(id, { balance, lastServed })
     log.turn = turn.number
     own.turn = Math.max(own.turn, turn.number - 1)
     return turn
@@ -253,7 +265,10 @@ export function createReplay(starts: Starts) {
     warmUp(past: PastOrder): void {
       endUntil(past.id)
       const fresh = meet(past)
-      if (fresh) logRecorded(fresh)
+      if (fresh) {
+        moveHandedOn(bookIn(books, fresh.book).standings, fresh)
+        logRecorded(fresh)
+      }
       keep(past, past.guideId, past.turn?.number ? warmTurn(past, past.turn) : null)
     },
 
@@ -287,6 +302,8 @@ export function createReplay(starts: Starts) {
       const book = bookIn(books, turn.book)
       book.turn += 1
       logged = logTurn(turn, book.turn)
+      moveHandedOn(book.standings, logged)
+      for (const { id } of turn.candidates) book.holders.add(id)
       charge(book.standings, logged, turn.changes)
       if (reason === 'FAIR_TURN' || reason === 'ONLY_ONE') countRotated(logged)
     }

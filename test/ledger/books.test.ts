@@ -287,6 +287,7 @@ describe('the books', () => {
       books.take(storeId, {
         book: 'orders',
         units: 720_720,
+        handedOn: [],
         candidates,
         chosen: 0,
         changes: [-360_360, 360_360],

@@ -25,14 +25,16 @@ const aStoreId = () => ++storesMade
 const always = { fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
 const order = (facts: object = {}): Event => ({ kind: 'order', facts })
 
+const staffOf = (ids: string[]) => ({
+  timezone: 'Asia/Shanghai',
+  day_starts_at: '00:00',
+  guides: ids.map((id, index) => ({ id, weight: index + 1, rotates: true })),
+})
+
 /** A history with every way to have a turn: rotated, charged, a cart's, given back, taken anew, in two books. */
 async function aHistory() {
   const store = past.openStore(aStoreId(), ['A', 'B', 'C'], {
-    staff: {
-      timezone: 'Asia/Shanghai',
-      day_starts_at: '00:00',
-      guides: ['A', 'B', 'C'].map((id, index) => ({ id, weight: index + 1, rotates: true })),
-    },
+    staff: staffOf(['A', 'B', 'C']),
     plan: aPlan(
       { use: 'hint', counts: 'full' },
       { use: 'owner', counts: 'clamped' },
@@ -60,7 +62,13 @@ async function aHistory() {
     order(),
     order({ memberId: 'm1' }),
     order(),
+    { kind: 'publish', documents: { staff: staffOf(['A', 'B']) } },
+    order({ amountFen: 100 }),
+    order({ amountFen: 1000 }),
+    { kind: 'publish', documents: { staff: staffOf(['A', 'B', 'C']) } },
+    order(),
   ])
+  expect(orders.filter(one => traceOf(one).turn?.handedOn)).toHaveLength(1)
   expect(await past.reports.verify(store, always)).toEqual({
     ok: true,
     checked: orders.length,
@@ -101,6 +109,16 @@ function tampered(trace: OrderTrace): [what: string, trace: OrderTrace][] {
     other(`last ${id}`, [id, weight, balance, lastServed + 1])
     other(`id ${id}`, ['X', weight, balance, lastServed])
   }
+  const { handedOn = [] } = turn
+  for (const [index, [id, weight, by]] of handedOn.entries()) {
+    const other = (what: string, one: [string, number, number]) =>
+      change(what, { handedOn: handedOn.with(index, one) })
+    other(`handed on weight ${id}`, [id, weight + 1, by])
+    other(`handed on by ${id}`, [id, weight, by + 1])
+    other(`handed on id ${id}`, ['X', weight, by])
+    change(`handed on, without ${id}`, { handedOn: handedOn.toSpliced(index, 1) })
+  }
+  if (handedOn.length > 0) change('handed on', { handedOn: [] })
   if (returned?.number) {
     made.push(['refund', { ...trace, returned: { ...returned, number: returned.number + 1 } }])
     made.push(['refund', { ...trace, returned: { ...returned, number: null } }])

@@ -47,6 +47,32 @@ function staffOf(storeId: number, { staffVersion }: Order): string[] {
 }
 
 describe('an explanation', () => {
+  it('tells what a guide who had left the staff stood at, and to whom that went', async () => {
+    const staffOf = (ids: string[]) => ({
+      timezone: 'Asia/Shanghai',
+      day_starts_at: '00:00',
+      guides: ids.map(id => ({ id, weight: 1, rotates: true })),
+    })
+    const store = past.openStore(aStoreId(), guideIds, { staff: staffOf(['A', 'B', 'C', 'D']) })
+    const [first] = await live(past, store.storeId, [{ kind: 'order', facts: {} }])
+    past.publish(store.storeId, { staff: staffOf(['B', 'C', 'D']) })
+    const [next] = await live(past, store.storeId, [{ kind: 'order', facts: {} }])
+    if (!first || !next) throw new Error('no order')
+    expect(past.reports.explain(first)).not.toHaveProperty('handed_on')
+    const { handed_on, guides } = past.reports.explain(next)
+    expect(handed_on).toEqual([
+      { guide_id: 'A', change: 0.75 },
+      { guide_id: 'B', change: -0.25 },
+      { guide_id: 'C', change: -0.25 },
+      { guide_id: 'D', change: -0.25 },
+    ])
+    expect(guides.map(({ guide_id, balance_before }) => [guide_id, balance_before])).toEqual([
+      ['B', 0],
+      ['C', 0],
+      ['D', 0],
+    ])
+  })
+
   it('names each guide of the staff exactly once with one reason of the list, and the winner follows from its numbers alone', async () => {
     const reasons = new Set<string>()
     await fc.assert(

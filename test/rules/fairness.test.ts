@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import {
   type Candidate,
   clampedUnits,
+  handOn,
   nextTurn,
   shares,
   turnChanges,
@@ -289,6 +290,47 @@ describe('the book', () => {
         },
       ),
     )
+  })
+})
+
+describe('a guide who leaves the staff', () => {
+  const heir = fc.record({ id: fc.uuid(), weight: fc.integer({ min: 1, max: 100 }) })
+  const gone = fc.record({ id: fc.uuid(), balance: fc.maxSafeInteger() })
+
+  it('hands the balance on to the rest by weight, to the last unit, and leaves the sum as it was', () => {
+    fc.assert(
+      fc.property(
+        fc.array(gone, { minLength: 1, maxLength: 5 }),
+        fc.array(heir, { minLength: 1, maxLength: 50 }),
+        (leavers, heirs) => {
+          const moved = handOn(leavers, heirs)
+          expect(moved.every(([, , change]) => Number.isSafeInteger(change))).toBe(true)
+          expect(moved.reduce((sum, [, , change]) => sum + BigInt(change), 0n)).toBe(0n)
+          const total = heirs.reduce((sum, { weight }) => sum + weight, 0)
+          const sum = -moved.slice(0, leavers.length).reduce((all, [, , change]) => all + change, 0)
+          for (const [index, { id, weight }] of heirs.entries()) {
+            const [toId, as, change] = moved[leavers.length + index] ?? []
+            expect([toId, as]).toEqual([id, weight])
+            const exact = Number((BigInt(sum) * BigInt(weight)) / BigInt(total))
+            expect(Math.abs((change ?? 0) - exact)).toBeLessThanOrEqual(1)
+          }
+        },
+      ),
+    )
+  })
+
+  it('hands on all of it, owed or overdrawn, and nothing when there is nobody to take it', () => {
+    const heirs = [
+      { id: 'B', weight: 1 },
+      { id: 'C', weight: 2 },
+    ]
+    expect(handOn([{ id: 'A', balance: -9 }], heirs)).toEqual([
+      ['A', 0, 9],
+      ['B', 1, -3],
+      ['C', 2, -6],
+    ])
+    expect(handOn([{ id: 'A', balance: 9 }], [])).toEqual([])
+    expect(handOn([], heirs)).toEqual([])
   })
 })
 

@@ -8,6 +8,7 @@ import {
   anyEvents,
   anyPlan,
   anyRoster,
+  anyStaff,
   aPlan,
   type Event,
   guideIds,
@@ -58,6 +59,41 @@ describe('a replay', () => {
       ),
       { numRuns: 200 },
     )
+  })
+
+  it('of the documents that were in force changes nothing though guides leave the staff and come back', async () => {
+    const anOrder = fc.constant(order({ amountFen: 500 }))
+    const aChange = fc.record({
+      kind: fc.constant('publish' as const),
+      documents: fc.record({ staff: anyStaff }),
+    })
+    const anEnd = fc.record({
+      kind: fc.constantFrom('reject' as const, 'close' as const),
+      order: fc.nat(99),
+    })
+    const events = fc.array(
+      fc.oneof(
+        { weight: 12, arbitrary: anOrder },
+        { weight: 2, arbitrary: aChange },
+        { weight: 1, arbitrary: anEnd },
+        { weight: 1, arbitrary: fc.constant({ kind: 'wait' as const, ms: 30 * hourMs }) },
+      ),
+      { minLength: 40, maxLength: 120 },
+    )
+    const plan = aPlan({ use: 'rotate', among: { on_shift: false } })
+    let handedOn = 0
+    await fc.assert(
+      fc.asyncProperty(anyStaff, events, fc.nat(60), async (staff, events, skip) => {
+        const store = past.openStore(aStoreId(), guideIds, { staff, plan })
+        const orders = (await live(past, store.storeId, [order(), ...events])).filter(isMeant)
+        handedOn += orders.filter(({ trace }) => trace?.includes('handedOn')).length
+        const fromMs = orders[Math.min(skip, orders.length - 1)]?.decidedAtMs ?? 0
+        const report = await replayed(store, { fromMs, toMs: past.clock.ms + 1 }, {})
+        expect(report).toMatchObject({ changed: 0, sample: [] })
+      }),
+      { numRuns: 150 },
+    )
+    expect(handedOn).toBeGreaterThan(100)
   })
 
   it('of a draft gives what the same orders get in a shop that lived by the draft from its first day', async () => {

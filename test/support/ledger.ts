@@ -12,7 +12,7 @@ import type {
   Resolution,
 } from '../../src/ledger/ledger.ts'
 import { decide, type Question, type Rules } from '../../src/rules/decide.ts'
-import { shares, turnChanges } from '../../src/rules/fairness.ts'
+import { type HandedOn, shares, turnChanges } from '../../src/rules/fairness.ts'
 import { aStore, mondayMs } from './rules.ts'
 
 export const merchant = '1900000109'
@@ -99,23 +99,29 @@ export function bookOnDisk(path: string, storeId = 1, book = 'orders'): Standing
   })
 }
 
-/** The balances that follow from the orders alone: each turn that was taken and not given back. */
+/** The balances that follow from the orders alone: each turn taken and not given back, and all that was handed on. */
 export function balancesFromOrders(path: string, storeId = 1): Map<string, number> {
-  const turns = onDisk(path, client =>
+  const rows = onDisk(path, client =>
     client
-      .prepare<[number], string>(
-        "SELECT trace FROM orders WHERE store_id = ? AND turn = 'taken' ORDER BY id",
+      .prepare<[number], { trace: string; turn: string | null }>(
+        'SELECT trace, turn FROM orders WHERE store_id = ? AND trace IS NOT NULL ORDER BY id',
       )
-      .pluck()
       .all(storeId)
-      .map(text => (JSON.parse(text) as OrderTrace).turn)
-      .filter(turn => turn !== null),
+      .map(({ trace, turn }) => ({ ...(JSON.parse(trace) as OrderTrace), holds: turn })),
   )
-  return recompute(turns)
+  const taken = rows.flatMap(({ turn, holds }) => (turn && holds === 'taken' ? [turn] : []))
+  const handedOn = rows.flatMap(({ turn, inherited }) =>
+    turn && turn.number > 0 && !inherited ? (turn.handedOn ?? []) : [],
+  )
+  return recompute(taken, handedOn)
 }
 
-function recompute(turns: readonly RecordedTurn[]): Map<string, number> {
+function recompute(
+  turns: readonly RecordedTurn[],
+  handedOn: readonly HandedOn[],
+): Map<string, number> {
   const balances = new Map<string, number>()
+  for (const [id, , change] of handedOn) balances.set(id, (balances.get(id) ?? 0) + change)
   for (const { candidates, chosen, units } of turns) {
     const split = shares(
       candidates.map(([id, weight]) => ({ id, weight })),

@@ -62,7 +62,11 @@ export function aStore({
 
 export function aBook(standings: Record<string, Standing> = {}, name = 'orders'): BookView {
   const kept = new Map(Object.entries(standings))
-  return { name, standing: id => kept.get(id) ?? { balance: 0, lastServed: 0 } }
+  return {
+    name,
+    standing: id => kept.get(id) ?? { balance: 0, lastServed: 0 },
+    holders: () => kept.keys(),
+  }
 }
 
 export function aQuestion(facts: Partial<Question> = {}): Question {
@@ -97,11 +101,16 @@ export function aLedger() {
     openBook: (name: string): BookView => ({
       name,
       standing: id => pageOf(name).get(id) ?? { balance: 0, lastServed: 0 },
+      holders: () => pageOf(name).keys(),
     }),
     enter({ turn }: Decision): void {
       if (!turn) return
       const number = (turns.get(turn.book) ?? 0) + 1
       turns.set(turn.book, number)
+      for (const [id, , change] of turn.handedOn) {
+        const { balance, lastServed } = pageOf(turn.book).get(id) ?? { balance: 0, lastServed: 0 }
+        pageOf(turn.book).set(id, { balance: balance + change, lastServed })
+      }
       for (const [index, { id, balance, lastServed }] of turn.candidates.entries()) {
         pageOf(turn.book).set(id, {
           balance: balance + (turn.changes[index] ?? 0),
