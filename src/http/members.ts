@@ -18,16 +18,10 @@ import {
 } from './edge.ts'
 import { answerLanguage, type Language } from './language.ts'
 import { bodyRef, type ManagerDeps } from './manager.ts'
-import {
-  createBreather,
-  maxRowErrors,
-  memberIdSchema,
-  type OwnerRow,
-  type RowError,
-  readOwnerFile,
-} from './owner-file.ts'
+import { maxRowErrors, memberIdSchema, type OwnerRow, readOwnerFile } from './owner-file.ts'
 import { problems, refusal } from './problem.ts'
 import { readBody } from './read-body.ts'
+import { createBreather, decodeFile, formatOf, type RowError } from './table-file.ts'
 
 const newOwnerSchema = z
   .strictObject({ guide_id: guideIdSchema, expires_at: instantSchema.optional() })
@@ -191,9 +185,9 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
         const { sub_mchid, dry_run } = context.req.valid('query')
         const of = merchantOf(merchant, sub_mchid)
         const language = answerLanguage(context)
-        const isTable = /^text\/csv/i.test(context.req.header('content-type') ?? '')
-        const text = decode(await context.req.arrayBuffer(), language)
-        const { rows, errors } = await readOwnerFile(text, isTable ? 'csv' : 'ndjson', language)
+        const text = decodeFile(await context.req.arrayBuffer(), language)
+        const format = formatOf(context.req.header('content-type'))
+        const { rows, errors } = await readOwnerFile(text, format, language)
         const nowMs = clock.nowMs()
         errors.push(...(await checkRows(context, mirror, of, rows, nowMs, language)))
         if (errors.length > 0) throw rowsRefused(errors, language)
@@ -213,20 +207,6 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
         return context.json({ rows: rows.length, ...counts, dry_run: dry_run === 'true' }, 200)
       },
     )
-}
-
-/** Excel in Chinese saves CSV as GBK unless it is told otherwise. */
-function decode(bytes: ArrayBuffer, language: Language): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    throw new AppError(
-      'invalid_request',
-      language === 'zh'
-        ? '文件不是 UTF-8 编码：请在 Excel 中另存为“CSV UTF-8”。'
-        : 'The file is not UTF-8: in Excel, save it as "CSV UTF-8".',
-    )
-  }
 }
 
 /** What a row cannot know by itself: its guide, its member's other rows, the present. */

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, lte, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import { StartError } from '../errors.ts'
 import type { Owner, Rules } from '../rules/decide.ts'
@@ -6,7 +6,16 @@ import { gatherCrew, type KnownGuide } from '../rules/eligibility.ts'
 import { defaultPlan, type Plan } from '../rules/plan.ts'
 import { defaultRoster, type Roster } from '../rules/roster.ts'
 import { defaultStaff, type Staff } from '../rules/staff.ts'
-import { documents, guides, installation, merchants, owners, pauses, stores } from './schema.ts'
+import {
+  documents,
+  guides,
+  installation,
+  merchants,
+  owners,
+  pauses,
+  stores,
+  syncs,
+} from './schema.ts'
 
 export type StoreDocuments = { staff: Staff; roster: Roster; plan: Plan }
 export type DocumentKind = keyof StoreDocuments
@@ -39,6 +48,7 @@ export type ReadyStore = Store & {
 
 export type Mirror = ReturnType<typeof openMirror>
 
+const syncsKept = 100
 const defaultSettings: MerchantSettings = {
   edition: 'standard',
   platformAutoAssign: false,
@@ -126,7 +136,9 @@ export function openMirror(db: Db, maxReady = 2048) {
       // As one value: a statement takes 32,766 of them, and a roster may name more.
       .where(sql`${guides.guideId} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`)
       .all()
-    return new Map(rows.map(row => [row.id, row]))
+    return new Map(
+      rows.flatMap(({ state, ...row }) => (state === 'gone' ? [] : [[row.id, { ...row, state }]])),
+    )
   }
 
   /** Documents made ready as they would be for that store: the draft's own versions are 0. */
@@ -173,6 +185,18 @@ export function openMirror(db: Db, maxReady = 2048) {
     guidesOf,
     documentsAt,
 
+    /** Of the last sync that ended; null before the first. */
+    lastSync(): { endedAtMs: number; report: string } | null {
+      return db.select().from(syncs).orderBy(desc(syncs.id)).limit(1).get() ?? null
+    },
+
+    keepSync(endedAtMs: number, report: string): void {
+      const { lastInsertRowid } = db.insert(syncs).values({ endedAtMs, report }).run()
+      db.delete(syncs)
+        .where(lte(syncs.id, Number(lastInsertRowid) - syncsKept))
+        .run()
+    },
+
     store: (storeId: number): Store | null => statements.store.get({ storeId }) ?? null,
 
     stores: (): Store[] => db.select().from(stores).orderBy(asc(stores.storeId)).all(),
@@ -195,6 +219,14 @@ export function openMirror(db: Db, maxReady = 2048) {
         .onConflictDoUpdate({ target: stores.storeId, set: { merchant, name, timezone } })
         .run()
       ready.clear()
+    },
+
+    /** A guide may stand on the staff of more stores than their own, even before they are registered. */
+    forgetReady(guideId: string, storeId: number): void {
+      for (const [id, { rules }] of ready) {
+        const isOnDefaultStaff = id === storeId && rules.versions.staff === 0
+        if (isOnDefaultStaff || rules.crew.byId.has(guideId)) ready.delete(id)
+      }
     },
 
     putGuide({ id, storeId, state }: Omit<KnownGuide, 'merchant'>): void {
@@ -362,7 +394,7 @@ function prepare(db: Db) {
     guidesOf: db
       .select({ guideId: guides.guideId })
       .from(guides)
-      .where(eq(guides.storeId, at('storeId')))
+      .where(and(eq(guides.storeId, at('storeId')), ne(guides.state, 'gone')))
       .orderBy(asc(guides.guideId))
       .prepare(),
     inForce: db

@@ -27,10 +27,61 @@ export const guides = sqliteTable(
     storeId: integer('store_id')
       .notNull()
       .references(() => stores.storeId),
-    state: text({ enum: ['registered', 'quarantined'] }).notNull(),
+    state: text({ enum: ['registered', 'quarantined', 'gone'] }).notNull(),
+    /** Of WeCom: the employee's id there. */
+    userid: text(),
+    /** Of personal WeChat. */
+    workId: text('work_id'),
+    /** Name, mobile and the links of the card, sealed by the vault; null when nothing is known. */
+    profile: text(),
+    /** The mobile as the vault's blind index has it, for looking up. */
+    mobileIndex: text('mobile_index'),
+    /** In how many syncs in a row the guide was missing. */
+    missedSyncs: integer('missed_syncs').notNull().default(0),
+    seenAtMs: integer('seen_at_ms'),
+    /** The person asked to be forgotten: no sync brings name and mobile back. */
+    erasedAtMs: integer('erased_at_ms'),
   },
-  table => [index('guides_store').on(table.storeId)],
+  table => [
+    index('guides_store').on(table.storeId, table.userid),
+    index('guides_mobile').on(table.mobileIndex).where(sql`mobile_index IS NOT NULL`),
+  ],
 )
+
+/** A file of guides to be registered. */
+export const guideImports = sqliteTable('guide_imports', {
+  id: text().primaryKey(),
+  author: text().notNull(),
+  createdAtMs: integer('created_at_ms').notNull(),
+  endedAtMs: integer('ended_at_ms'),
+})
+
+/** A row of such a file, `row` as in the file; what it holds is sealed, and gone once the row has its result. */
+export const guideImportRows = sqliteTable(
+  'guide_import_rows',
+  {
+    importId: text('import_id')
+      .notNull()
+      .references(() => guideImports.id),
+    row: integer().notNull(),
+    sealed: text(),
+    status: text({ enum: ['waiting', 'registered', 'known', 'refused'] }).notNull(),
+    guideId: text('guide_id'),
+    /** `[{column, message}]`. */
+    errors: text(),
+  },
+  table => [
+    primaryKey({ columns: [table.importId, table.row] }),
+    index('guide_import_rows_waiting').on(table.importId, table.row).where(sql`status = 'waiting'`),
+  ],
+)
+
+/** What each sync found; the newest are kept. */
+export const syncs = sqliteTable('syncs', {
+  id: integer().primaryKey(),
+  endedAtMs: integer('ended_at_ms').notNull(),
+  report: text().notNull(),
+})
 
 /** Whose customer a member is. */
 export const owners = sqliteTable(
