@@ -4,14 +4,20 @@ import type { Assignments } from './assignment/assignments.ts'
 import type { Reports } from './assignment/reports.ts'
 import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
+import type { Registry } from './guides/registry.ts'
 import { limitBodies } from './http/body.ts'
 import { createGate, createRouter } from './http/edge.ts'
+import { createGuideRoutes } from './http/guides.ts'
 import { createKeyRoutes } from './http/keys.ts'
 import { createManagerRoutes } from './http/manager-routes.ts'
 import { createOrderRoutes } from './http/orders.ts'
+import { createProbeRoutes } from './http/probes.ts'
 import { answerProblem } from './http/problem.ts'
 import { createReportRoutes } from './http/reports.ts'
+import { createSettingsRoutes } from './http/settings.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import type { GuideImports } from './mirror/guide-imports.ts'
+import type { Guides } from './mirror/guides.ts'
 import type { Mirror } from './mirror/mirror.ts'
 
 const requestIdPattern = /^[\w.:-]{1,128}$/
@@ -20,6 +26,9 @@ const requestIdPattern = /^[\w.:-]{1,128}$/
 export function createApp(deps: {
   assignments: Assignments
   reports: Reports
+  registry: Registry
+  guides: Guides
+  guideImports: GuideImports
   mirror: Mirror
   ledger: Ledger
   keys: Keys
@@ -46,14 +55,13 @@ export function createApp(deps: {
   })
   app.use(limitBodies())
 
-  app.get('/livez', context => context.json({ status: 'live' }))
-  app.get('/readyz', context =>
-    isReady() ? context.json({ status: 'ready' }) : context.json({ status: 'not ready' }, 503),
-  )
+  app.route('/', createProbeRoutes(deps))
   app.route('/', createOrderRoutes({ ...deps, gate }))
   app.route('/', createKeyRoutes({ keys, clock, gate }))
   app.route('/', createManagerRoutes({ ...deps, gate }))
   app.route('/', createReportRoutes({ ...deps, gate }))
+  app.route('/', createGuideRoutes({ ...deps, gate }))
+  app.route('/', createSettingsRoutes({ ...deps, gate }))
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

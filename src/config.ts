@@ -28,6 +28,9 @@ export type Config = {
   adminKeyFile: string
   waitMs: number
   windowMs: number
+  /** Keys that names and mobiles are sealed with at rest. */
+  piiKeyFile: string
+  upstreamRatePerSecond: number
   /** Null: nothing of WECHATPAY_* is set, so this is the demo. */
   account: MerchantAccount | null
 }
@@ -64,6 +67,12 @@ export function loadConfig(env: Environment): Config {
     waitMs: wholeNumber(env, 'ASSIGN_WAIT_MS', { fallback: 800, min: 0, max: 30_000 }),
     windowMs:
       wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
+    piiKeyFile: env['PII_KEY_FILE'] || join(dataDir, 'pii.key'),
+    upstreamRatePerSecond: wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', {
+      fallback: 200,
+      min: 1,
+      max: 10_000,
+    }),
     account,
   }
 }

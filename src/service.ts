@@ -11,16 +11,22 @@ import { systemClock } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
 import { StartError } from './errors.ts'
+import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { openSandbox } from './ledger/sandbox.ts'
 import type { Log } from './log.ts'
+import { openGuideImports } from './mirror/guide-imports.ts'
+import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
+import { createVault } from './mirror/vault.ts'
+import { readVaultKeys } from './mirror/vault-key-file.ts'
 import { type Client, createClient } from './wechatpay/client.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
 
 const stopLimitMs = 10_000
+const syncEveryMs = 6 * 3_600_000
 const lingerMs = 3_000
 const quietMs = 150
 const probeTimeoutMs = 1500
@@ -46,6 +52,23 @@ export async function startService(config: Config & { account: MerchantAccount }
     clock,
   })
 
+  const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
+  const vault = createVault(readVaultKeys(config.piiKeyFile))
+  const guides = openGuides(db, vault, mirror.forgetReady)
+  const guideImports = openGuideImports(db, vault)
+  const registry = createRegistry({
+    mirror,
+    guides,
+    guideImports,
+    calls: client,
+    clock,
+    mode: account.mode,
+    // The rest is for the orders.
+    ratePerSecond: config.upstreamRatePerSecond / 4,
+    syncEveryMs,
+    failed,
+  })
+
   const ledger = openLedger(db)
   const assignments = createAssignments({
     ledger,
@@ -61,7 +84,7 @@ export async function startService(config: Config & { account: MerchantAccount }
         'attempt',
       )
     },
-    failed: cause => log.error({ err: cause }, 'background work failed'),
+    failed,
   })
   let ready = false
   const app = createApp({
@@ -73,6 +96,9 @@ export async function startService(config: Config & { account: MerchantAccount }
       clock,
       windowMs: config.windowMs,
     }),
+    registry,
+    guides,
+    guideImports,
     mirror,
     ledger,
     keys,
@@ -88,6 +114,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const { server, url } = await listen(app.fetch, config)
   const traffic = watchTraffic(server)
   ready = true
+  registry.start()
 
   return {
     url,
@@ -98,7 +125,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     async stop(): Promise<void> {
       ready = false
       await closeServer(server, traffic)
-      await Promise.race([assignments.drain(), after(stopLimitMs)])
+      await Promise.race([Promise.all([assignments.drain(), registry.stop()]), after(stopLimitMs)])
       await Promise.race([client.close(), after(1000)])
       db.$client.close()
       lock.release()

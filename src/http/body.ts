@@ -21,6 +21,11 @@ const others: readonly [path: RegExp, kind: Kind][] = [
   [/^\/stores\/[^/]+\/fairness\/verify$/, { ...small, media: null }],
   [/^\/stores\/[^/]+\/import$/, { ...small, maxBytes: 4 * mib }],
   [/^\/stores\/[^/]+\/(staff|roster|plan)\/versions\/[^/]+\/restore$/, { ...small, media: null }],
+  [/^\/guides\/sync$/, { ...small, media: null }],
+  [
+    /^\/guides\/import$/,
+    { media: table, says: 'text/csv or application/x-ndjson', maxBytes: 8 * mib },
+  ],
   [
     /^\/members\/owners\/import$/,
     { media: table, says: 'text/csv or application/x-ndjson', maxBytes: 4 * mib },

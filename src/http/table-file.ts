@@ -11,7 +11,8 @@ export type RowError = { row: number; column: string; message: string }
 /** A row as its schema reads it, or all that is wrong with it; a file that is too long ends there. */
 export type FileRow<T> =
   | { kind: 'read'; row: number; value: T }
-  | { kind: 'wrong' | 'too_long'; row: number; errors: RowError[] }
+  | { kind: 'wrong'; row: number; errors: RowError[] }
+  | { kind: 'too_long'; row: number; errors: RowError[] }
 
 export type FileFormat = 'csv' | 'ndjson'
 

@@ -205,6 +205,17 @@ export function openMirror(db: Db, maxReady = 2048) {
       return statements.settings.get({ merchant }) ?? defaultSettings
     },
 
+    /** The merchants whose orders are skipped because WeChat Pay assigns by itself. */
+    autoAssigning: (): string[] =>
+      db
+        .select({ merchant: merchants.merchant })
+        .from(merchants)
+        .where(eq(merchants.platformAutoAssign, true))
+        .orderBy(asc(merchants.merchant))
+        .limit(1000)
+        .all()
+        .map(({ merchant }) => merchant),
+
     setSettings(merchant: string, settings: MerchantSettings): void {
       db.insert(merchants)
         .values({ merchant, ...settings })

@@ -1,0 +1,45 @@
+import type { Clock } from '../clock.ts'
+import type { Mirror } from '../mirror/mirror.ts'
+import { createRouter, isoOf } from './edge.ts'
+
+/** What an operator should look at, though orders are taken. */
+export type ReadyWarning = { code: 'platform_auto_assign'; message: string; merchants: string[] }
+
+/** `/livez` asks nothing of anybody; `/readyz` says whether orders are taken, and how old the mirror is. */
+export function createProbeRoutes({
+  mirror,
+  clock,
+  isReady,
+}: {
+  mirror: Mirror
+  clock: Clock
+  isReady(): boolean
+}) {
+  const routes = createRouter()
+  routes.get('/livez', context => context.json({ status: 'live' }))
+  routes.get('/readyz', context => {
+    if (!isReady()) return context.json({ status: 'not ready' }, 503)
+    const warnings = warningsOf(mirror)
+    const synced = mirror.lastSync()
+    return context.json({
+      status: 'ready',
+      guides_synced_at: synced ? isoOf(synced.endedAtMs) : null,
+      guides_age_seconds: synced ? Math.round((clock.nowMs() - synced.endedAtMs) / 1000) : null,
+      ...(warnings.length > 0 ? { warnings } : {}),
+    })
+  })
+  return routes
+}
+
+function warningsOf(mirror: Mirror): ReadyWarning[] {
+  const merchants = mirror.autoAssigning()
+  if (merchants.length === 0) return []
+  return [
+    {
+      code: 'platform_auto_assign',
+      message:
+        '自动分配 is on at the merchant platform: orders are skipped until it is switched off there and in PUT /settings.',
+      merchants,
+    },
+  ]
+}
