@@ -15,6 +15,8 @@ import { openMirror } from '../../src/mirror/mirror.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { createClient } from '../../src/wechatpay/client.ts'
 import { parsePrivateKey, parsePublicKey } from '../../src/wechatpay/keys.ts'
+import { createMerchantKeys } from '../../src/wechatpay/merchant-keys.ts'
+import { createPlatformKeys } from '../../src/wechatpay/platform-keys.ts'
 import { accountOf } from './account.ts'
 
 export type Rig = Awaited<ReturnType<typeof openRig>>
@@ -57,10 +59,14 @@ export async function openRig(
   const keys = openKeys(db)
   const client = createClient({
     mchid: account.mchid,
-    serialNo: account.serialNo,
-    privateKey: parsePrivateKey(account.privateKey),
-    verifiers: new Map([[account.publicKeyId, parsePublicKey(account.publicKey)]]),
-    platformSerial: account.publicKeyId,
+    merchantKeys: createMerchantKeys({
+      serialNo: account.serialNo,
+      privateKey: parsePrivateKey(account.privateKey),
+    }),
+    platformKeys: createPlatformKeys({
+      serial: account.publicKeyId,
+      key: parsePublicKey(account.publicKey),
+    }),
     baseUrls: options.hosts?.(simulator.url) ?? [simulator.url],
     clock,
   })
