@@ -121,6 +121,11 @@ export function openAccount(
       watch?.start()
     },
 
+    /** Downloads the certificates if it is time; a timer asks too, once a minute at least. */
+    async renew(): Promise<void> {
+      await watch?.turn()
+    },
+
     /**
      * Changes over to other keys in one step, once WeChat Pay has taken a call that they signed: attempts under way end
      * with the old ones, later ones use the new.

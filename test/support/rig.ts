@@ -11,12 +11,11 @@ import { openDatabase } from '../../src/db/open.ts'
 import { openHistory } from '../../src/ledger/history.ts'
 import { openLedger } from '../../src/ledger/ledger.ts'
 import { openSandbox } from '../../src/ledger/sandbox.ts'
+import { openCertificates } from '../../src/mirror/certificates.ts'
 import { openMirror } from '../../src/mirror/mirror.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { createClient } from '../../src/wechatpay/client.ts'
-import { parsePrivateKey, parsePublicKey } from '../../src/wechatpay/keys.ts'
-import { createMerchantKeys } from '../../src/wechatpay/merchant-keys.ts'
-import { createPlatformKeys } from '../../src/wechatpay/platform-keys.ts'
+import { openAccount } from '../../src/wechatpay/account.ts'
+import { parseApiv3Key, parsePrivateKey, parsePublicKey } from '../../src/wechatpay/keys.ts'
 import { accountOf } from './account.ts'
 
 export type Rig = Awaited<ReturnType<typeof openRig>>
@@ -43,33 +42,49 @@ export async function openRig(
     maxInFlight?: number
     dataDir?: string
     hosts?: (url: string) => string[]
+    keyKinds?: readonly ('public_key' | 'certificate')[]
+    /** Moves the whole clock, for durations too; a simulator may share it. */
+    skew?: { ms: number }
   } = {},
 ) {
-  const { mode = 'direct', windowMs = 60_000, waitMs = 2000 } = options
+  const { mode = 'direct', windowMs = 60_000, waitMs = 2000, keyKinds = ['public_key'] } = options
   const dataDir = options.dataDir ?? scratchDir()
   const stateDir = options.simulator?.stateDir ?? join(dataDir, 'sim')
   const simulator = options.simulator?.running ?? (await startSimulator({ stateDir }))
   const account = accountOf(stateDir)
   const failures: unknown[] = []
-  const skew = { ms: 0 }
-  const clock = { nowMs: () => Date.now() + skew.ms, monotonicMs: () => performance.now() }
+  const said: { level: string; about: object; sentence: string }[] = []
+  const skew = options.skew ?? { ms: 0 }
+  const clock = {
+    nowMs: () => Date.now() + skew.ms,
+    monotonicMs: () => performance.now() + (options.skew?.ms ?? 0),
+  }
   const db = openDatabase(join(dataDir, 'smartguide.db'))
   const mirror = openMirror(db)
   const ledger = openLedger(db)
   const keys = openKeys(db)
-  const client = createClient({
-    mchid: account.mchid,
-    merchantKeys: createMerchantKeys({
-      serialNo: account.serialNo,
-      privateKey: parsePrivateKey(account.privateKey),
-    }),
-    platformKeys: createPlatformKeys({
-      serial: account.publicKeyId,
-      key: parsePublicKey(account.publicKey),
-    }),
-    baseUrls: options.hosts?.(simulator.url) ?? [simulator.url],
-    clock,
-  })
+  const upstream = openAccount(
+    {
+      mode,
+      mchid: account.mchid,
+      merchantKey: {
+        serialNo: account.serialNo,
+        privateKey: parsePrivateKey(account.privateKey),
+      },
+      publicKey: keyKinds.includes('public_key')
+        ? { serial: account.publicKeyId, key: parsePublicKey(account.publicKey) }
+        : null,
+      apiv3Key: keyKinds.includes('certificate') ? parseApiv3Key(account.apiv3Key) : null,
+      baseUrls: options.hosts?.(simulator.url) ?? [simulator.url],
+    },
+    {
+      clock,
+      store: openCertificates(db),
+      tell: (level, about, sentence) => said.push({ level, about, sentence }),
+    },
+  )
+  const { client } = upstream
+  if (keyKinds.includes('certificate')) await upstream.check()
   const assignments = createAssignments({
     ledger,
     mirror,
@@ -154,6 +169,8 @@ export async function openRig(
     skew,
     state,
     failures,
+    upstream,
+    said,
     merchant: account.mchid,
     mint,
     control,
@@ -217,7 +234,7 @@ export async function openRig(
 
     async close() {
       await assignments.drain()
-      await client.close()
+      await upstream.close()
       db.$client.close()
       if (!options.simulator) await simulator.stop()
       if (!options.dataDir) rmSync(dataDir, { recursive: true, force: true })
