@@ -49,9 +49,11 @@ export function watchCertificates(deps: {
 
   platformKeys.missed = serial => {
     // 公钥 are not in the list.
-    if (serial.startsWith('PUB_KEY_ID_')) return
+    if (serial.startsWith('PUB_KEY_ID_')) return null
     dueAtMs = Math.min(dueAtMs, triedAtMs + hurriedMs)
     nap()
+    if (underWay === null && (!running || clock.monotonicMs() < dueAtMs)) return null
+    return refresh().catch(failed)
   }
 
   function nap(): void {

@@ -68,10 +68,7 @@ export function createClient(options: ClientOptions): Client {
   let closing: Promise<unknown> | null = null
 
   /** One attempt, and what became of it; nobody gets to see an answer that was not accepted. */
-  async function exchange(
-    call: Call,
-    { leash, verifiers = verifiersOf }: Special = {},
-  ): Promise<Reply<Answer>> {
+  async function exchange(call: Call, { leash, verifiers }: Special = {}): Promise<Reply<Answer>> {
     const { method, path, body, host, timeoutMs, subject } = call
     const pool = pools[host]
     assert(pool !== undefined, `no host ${host}`)
@@ -85,9 +82,24 @@ export function createClient(options: ClientOptions): Client {
       return unanswered(attempted.reason, cleanText(attempted.detail, 256))
     }
     const { answer } = attempted
-    const nowMs = clock.nowMs()
-    const verify = () => verifyAnswer(answer, verifiers(answer, nowMs), nowMs)
-    const outcome = withOurSide(classify(answer, nowMs, verify, subject), call)
+    let arriving: Promise<unknown> | null = null
+    const judge = (): Outcome => {
+      const nowMs = clock.nowMs()
+      const known = verifiers?.(answer, nowMs) ?? {
+        get(serial) {
+          const key = platformKeys.find(serial, nowMs)
+          if (key === undefined) arriving = platformKeys.missed?.(serial) ?? null
+          return key
+        },
+      }
+      return classify(answer, nowMs, () => verifyAnswer(answer, known, nowMs), subject)
+    }
+    let outcome = judge()
+    if (arriving !== null) {
+      await within(arriving, longestHoldMs)
+      outcome = judge()
+    }
+    outcome = withOurSide(outcome, call)
     return outcome.kind === 'accepted' ? { ...outcome, value: answer } : outcome
   }
 
@@ -100,16 +112,6 @@ export function createClient(options: ClientOptions): Client {
     if (reply.kind !== 'accepted') return reply
     const value = await read(reply.value.body)
     return value === null ? unreadable(reply.value) : { ...reply, value }
-  }
-
-  function verifiersOf(_: Answer, nowMs: number): Verifiers {
-    return {
-      get(serial) {
-        const key = platformKeys.find(serial, nowMs)
-        if (key === undefined) platformKeys.missed?.(serial)
-        return key
-      },
-    }
   }
 
   function headersOf({ platformKey, body }: Call): string[] {
@@ -207,10 +209,22 @@ export function createClient(options: ClientOptions): Client {
   }
 }
 
+// An answer signed with a certificate that is being downloaded is held back, but no order past its end for long.
+const longestHoldMs = 800
+
 type Special = { leash?: Leash; verifiers?: (answer: Answer, nowMs: number) => Verifiers }
 
 const anOrder: Subject = { about: 'order' }
 const aRequest: Subject = { about: 'request' }
+
+async function within(settling: Promise<unknown>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise(done => {
+    timer = setTimeout(done, limitMs)
+  })
+  await Promise.race([settling, over])
+  clearTimeout(timer)
+}
 
 function outcomeOf(reply: Reply<unknown>): Outcome {
   return reply.kind === 'accepted' ? { kind: 'accepted', requestId: reply.requestId } : reply

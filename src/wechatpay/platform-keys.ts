@@ -72,8 +72,8 @@ export function createPlatformKeys(
       current = next
     },
 
-    /** Called with a serial number that an answer named and nobody knows. */
-    missed: null as ((serial: string) => void) | null,
+    /** Called with a serial number that an answer named and nobody knows; answers with the download that may bring it. */
+    missed: null as ((serial: string) => Promise<unknown> | null) | null,
   }
 }
 
