@@ -1,24 +1,19 @@
-import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { StartError } from './errors.ts'
+import type { MerchantAccount } from './wechatpay/account.ts'
 import { parseBaseUrl } from './wechatpay/base-url.ts'
 import {
+  parseApiv3Key,
+  parseMerchantCertificate,
   parsePrivateKey,
   parsePublicKey,
   readPublicFile,
   readSecretFile,
 } from './wechatpay/keys.ts'
+import type { MerchantKey } from './wechatpay/merchant-keys.ts'
+import type { PlatformKey } from './wechatpay/platform-keys.ts'
 
-/** What a merchant (or service provider) is to WeChat Pay, keys read and parsed. */
-export type MerchantAccount = {
-  mode: 'direct' | 'partner'
-  mchid: string
-  serialNo: string
-  privateKey: KeyObject
-  publicKeyId: string
-  publicKey: KeyObject
-  baseUrls: readonly string[]
-}
+export type { MerchantAccount } from './wechatpay/account.ts'
 
 export type Config = {
   host: string
@@ -38,14 +33,17 @@ export type Config = {
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 type LogLevel = (typeof logLevels)[number]
 
-const requiredSettings = [
+const merchantSettings = [
   'WECHATPAY_MCHID',
-  'WECHATPAY_SERIAL_NO',
   'WECHATPAY_PRIVATE_KEY_FILE',
+  'WECHATPAY_SERIAL_NO',
+  'WECHATPAY_CERTIFICATE_FILE',
   'WECHATPAY_PUBLIC_KEY_ID',
   'WECHATPAY_PUBLIC_KEY_FILE',
-] as const
-const optionalSettings = ['WECHATPAY_MODE', 'WECHATPAY_BASE_URLS', 'WECHATPAY_APIV3_KEY_FILE']
+  'WECHATPAY_APIV3_KEY_FILE',
+  'WECHATPAY_MODE',
+  'WECHATPAY_BASE_URLS',
+]
 const realHosts = 'https://api.mch.weixin.qq.com,https://api2.mch.weixin.qq.com'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -79,49 +77,75 @@ export function loadConfig(env: Environment): Config {
 
 function loadAccount(env: Environment): MerchantAccount | null {
   const set = Object.keys(env).filter(name => name.startsWith('WECHATPAY_') && env[name] !== '')
-  if (set.length === 0) return null
-  const unknown = set.find(
-    name => !requiredSettings.some(known => known === name) && !optionalSettings.includes(name),
-  )
+  const [first] = set
+  if (first === undefined) return null
+  const unknown = set.find(name => !merchantSettings.includes(name))
   if (unknown) throw new StartError(`${unknown} is not a setting of this service.`)
-  const missing = requiredSettings.filter(name => !set.includes(name))
+  const missing = missingOf(new Set(set))
   if (missing.length > 0) {
     throw new StartError(
-      `${missing.join(', ')} must be set too, because ${set[0]} is; the demo starts only with no WECHATPAY_* setting at all.`,
+      `${missing.join(', ')} must be set too, because ${first} is; the demo starts only with no WECHATPAY_* setting at all.`,
     )
   }
-  checkApiv3Key(env)
   return {
     mode: oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
     mchid: matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
-    serialNo: matching(
-      env,
-      'WECHATPAY_SERIAL_NO',
-      /^[0-9A-F]{8,64}$/i,
-      'a hexadecimal number',
-    ).toUpperCase(),
-    privateKey: fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path =>
-      parsePrivateKey(readSecretFile(path)),
-    ),
-    publicKeyId: matching(
-      env,
-      'WECHATPAY_PUBLIC_KEY_ID',
-      /^PUB_KEY_ID_\w{1,64}$/,
-      'PUB_KEY_ID_ and digits',
-    ),
-    publicKey: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path =>
-      parsePublicKey(readPublicFile(path)),
-    ),
+    merchantKey: merchantKey(env),
+    publicKey: publicKey(env),
+    apiv3Key: env['WECHATPAY_APIV3_KEY_FILE']
+      ? fromFile(env, 'WECHATPAY_APIV3_KEY_FILE', path => parseApiv3Key(readSecretFile(path)))
+      : null,
     baseUrls: baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
   }
 }
 
-// Only platform certificates need it, and the service runs in 公钥 mode: a wrong file is said now all the same.
-function checkApiv3Key(env: Environment): void {
-  const name = 'WECHATPAY_APIV3_KEY_FILE'
-  if (!env[name]) return
-  const key = fromFile(env, name, readSecretFile).trim()
-  if (Buffer.byteLength(key) !== 32) throw new StartError(`${name} must hold a key of 32 bytes.`)
+function missingOf(set: ReadonlySet<string>): string[] {
+  const missing = ['WECHATPAY_MCHID', 'WECHATPAY_PRIVATE_KEY_FILE'].filter(name => !set.has(name))
+  if (!set.has('WECHATPAY_SERIAL_NO') && !set.has('WECHATPAY_CERTIFICATE_FILE')) {
+    missing.push('WECHATPAY_SERIAL_NO')
+  }
+  const publicKey = ['WECHATPAY_PUBLIC_KEY_ID', 'WECHATPAY_PUBLIC_KEY_FILE']
+  const lacking = publicKey.filter(name => !set.has(name))
+  if (lacking.length === 1) missing.push(...lacking)
+  if (lacking.length === 2 && !set.has('WECHATPAY_APIV3_KEY_FILE')) {
+    missing.push(
+      'WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE (公钥), or WECHATPAY_APIV3_KEY_FILE (platform certificates)',
+    )
+  }
+  return missing
+}
+
+function merchantKey(env: Environment): MerchantKey {
+  const privateKey = fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path =>
+    parsePrivateKey(readSecretFile(path)),
+  )
+  const certificate = 'WECHATPAY_CERTIFICATE_FILE'
+  if (!env[certificate]) return { serialNo: serialNo(env), privateKey }
+  if (env['WECHATPAY_SERIAL_NO']) {
+    throw new StartError(
+      `WECHATPAY_SERIAL_NO and ${certificate} are both set: the certificate has the serial number in it.`,
+    )
+  }
+  return {
+    serialNo: fromFile(env, certificate, path =>
+      parseMerchantCertificate(readPublicFile(path), privateKey),
+    ),
+    privateKey,
+  }
+}
+
+function serialNo(env: Environment): string {
+  const name = 'WECHATPAY_SERIAL_NO'
+  return matching(env, name, /^[0-9A-F]{8,64}$/i, 'a hexadecimal number').toUpperCase()
+}
+
+function publicKey(env: Environment): PlatformKey | null {
+  const name = 'WECHATPAY_PUBLIC_KEY_ID'
+  if (!env[name]) return null
+  return {
+    serial: matching(env, name, /^PUB_KEY_ID_\w{1,64}$/, 'PUB_KEY_ID_ and digits'),
+    key: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path => parsePublicKey(readPublicFile(path))),
+  }
 }
 
 function fromFile<T>(env: Environment, name: string, read: (path: string) => T): T {

@@ -2,7 +2,7 @@ import { loadConfig } from './config.ts'
 import { startDemo } from './demo/demo.ts'
 import { StartError } from './errors.ts'
 import { openLog } from './log.ts'
-import { startService } from './service.ts'
+import { type Service, startService } from './service.ts'
 
 async function main(): Promise<void> {
   // What the service writes is for its own user.
@@ -10,15 +10,26 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env)
   const log = openLog(config.logLevel)
   const { account } = config
-  const starting = account
-    ? startService({ ...config, account }, log)
-    : startDemo(config, log, text => process.stdout.write(text))
+  const service = account ? startService({ ...config, account }, log) : null
+  const starting = service ?? startDemo(config, log, text => process.stdout.write(text))
   stopOnSignal(async () => (await starting).stop())
+  if (service) reloadOnSignal(service)
   const { url } = await starting
   if (account) {
     log.info({ url, mode: account.mode, hosts: account.baseUrls }, 'listening')
     log.info(`The admin key is in ${config.adminKeyFile}`)
   }
+}
+
+/** The key files may have changed since the start; the environment cannot. */
+function reloadOnSignal(starting: Promise<Service>): void {
+  const readAgain = () => loadConfig(process.env).account
+  process.on('SIGHUP', () => {
+    starting.then(
+      service => service.reload(readAgain),
+      () => {},
+    )
+  })
 }
 
 /** The first signal finishes what was accepted; the second ends the process at once. */

@@ -16,12 +16,13 @@ import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
 import { openSandbox } from './ledger/sandbox.ts'
 import type { Log } from './log.ts'
+import { openCertificates } from './mirror/certificates.ts'
 import { openGuideImports } from './mirror/guide-imports.ts'
 import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
 import { createVault } from './mirror/vault.ts'
 import { readVaultKeys } from './mirror/vault-key-file.ts'
-import { type Client, createClient } from './wechatpay/client.ts'
+import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
 
@@ -29,7 +30,6 @@ const stopLimitMs = 10_000
 const syncEveryMs = 6 * 3_600_000
 const lingerMs = 3_000
 const quietMs = 150
-const probeTimeoutMs = 1500
 
 /**
  * Opens the rooms, wires them, takes up what was left unsettled, and listens.
@@ -45,12 +45,12 @@ export async function startService(config: Config & { account: MerchantAccount }
   mirror.refuseOther(account)
   const keys = openKeys(db)
   installAdminKey(keys, config.adminKeyFile, clock.nowMs())
-  const client = createClient({
-    ...account,
-    verifiers: new Map([[account.publicKeyId, account.publicKey]]),
-    platformSerial: account.publicKeyId,
+  const upstream = openAccount(account, {
     clock,
+    store: openCertificates(db),
+    tell: (level, about, sentence) => log[level](about, sentence),
   })
+  const { client } = upstream
 
   const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
   const vault = createVault(readVaultKeys(config.piiKeyFile))
@@ -86,6 +86,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     },
     failed,
   })
+  let reloading = Promise.resolve()
   let ready = false
   const app = createApp({
     assignments,
@@ -109,7 +110,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
   })
   // An order that an earlier process left waits for nothing; a new directory is claimed only for keys that fit.
-  await Promise.all([checkAccount(client, account, log), assignments.resume()])
+  await Promise.all([upstream.check(), assignments.resume()])
   mirror.claim(account)
   const { server, url } = await listen(app.fetch, config)
   const traffic = watchTraffic(server)
@@ -121,37 +122,32 @@ export async function startService(config: Config & { account: MerchantAccount }
     mirror,
     ledger,
     keys,
+    /**
+     * Changes over to the keys that `read` finds now, unless they are wrong: then the ones in use stay, and the log
+     * says why. One after the other.
+     */
+    reload(read: () => MerchantAccount | null): Promise<void> {
+      reloading = reloading.then(async () => {
+        try {
+          const next = read()
+          if (next !== null) await upstream.change(next)
+        } catch (cause) {
+          const why = cause instanceof StartError ? { why: cause.message } : { err: cause }
+          log.error(why, 'the keys stay as they were')
+        }
+      })
+      return reloading
+    },
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false
       await closeServer(server, traffic)
       await Promise.race([Promise.all([assignments.drain(), registry.stop()]), after(stopLimitMs)])
-      await Promise.race([client.close(), after(1000)])
+      await Promise.race([upstream.close(), after(1000)])
       db.$client.close()
       lock.release()
     },
   }
-}
-
-/** One harmless signed call: a key that does not fit its serial number would fail every order. */
-async function checkAccount(client: Client, account: MerchantAccount, log: Log): Promise<void> {
-  const outcome = await client.probe({ host: 0, timeoutMs: probeTimeoutMs })
-  if (outcome.kind === 'accepted') return
-  if (outcome.kind === 'unknown') {
-    log.warn({ outcome }, 'WeChat Pay could not be asked whether the keys fit')
-    return
-  }
-  if (outcome.code === 'MCH_NOT_EXISTS') {
-    throw new StartError(
-      `WECHATPAY_MCHID ${account.mchid} is not known to WeChat Pay (${outcome.status} ${outcome.code}).`,
-    )
-  }
-  if (outcome.status === 401) {
-    throw new StartError(
-      `WECHATPAY_PRIVATE_KEY_FILE, WECHATPAY_SERIAL_NO ${account.serialNo} and WECHATPAY_MCHID ${account.mchid} do not belong together: WeChat Pay answered 401 ${outcome.code} (${outcome.message}).`,
-    )
-  }
-  log.warn({ outcome }, 'WeChat Pay refused the call that checks the account')
 }
 
 type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']

@@ -78,10 +78,12 @@ function demoAccount(stateDir: string, url: string): MerchantAccount {
     return {
       mode: 'direct',
       mchid: text('mchid'),
-      serialNo: text('merchant.serial'),
-      privateKey: parsePrivateKey(readSecretFile(join(stateDir, 'merchant.key'))),
-      publicKeyId: text('platform.id'),
-      publicKey: parsePublicKey(text('platform.pub')),
+      merchantKey: {
+        serialNo: text('merchant.serial'),
+        privateKey: parsePrivateKey(readSecretFile(join(stateDir, 'merchant.key'))),
+      },
+      publicKey: { serial: text('platform.id'), key: parsePublicKey(text('platform.pub')) },
+      apiv3Key: null,
       baseUrls: [url],
     }
   } catch (cause) {

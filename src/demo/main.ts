@@ -15,6 +15,8 @@ async function main(): Promise<number> {
     dataDir,
     logLevel: 'silent',
     adminKeyFile: join(dataDir, 'admin.key'),
+    piiKeyFile: join(dataDir, 'pii.key'),
+    upstreamRatePerSecond: 200,
     waitMs: 800,
     windowMs: 600_000,
     account: null,

@@ -100,13 +100,7 @@ export type GuideDeps = ManagerDeps & {
 }
 
 /** The administrators' side of guides: register, look up, change, adopt, import, sync, forget. */
-export function createGuideRoutes({
-  registry,
-  guides,
-  guideImports,
-  mirror,
-  gate,
-}: GuideDeps) {
+export function createGuideRoutes({ registry, guides, guideImports, mirror, gate }: GuideDeps) {
   const routes = createRouter()
   routes.openAPIRegistry.register('NewGuide', newGuideSchema)
   routes.openAPIRegistry.register('GuideChanges', guideChangesSchema)

@@ -135,3 +135,11 @@ export const installation = sqliteTable('installation', {
   mode: text({ enum: ['direct', 'partner'] }).notNull(),
   mchid: text().notNull(),
 })
+
+/** The platform certificates that WeChat Pay signs with, as they were last downloaded. */
+export const certificates = sqliteTable('certificates', {
+  serial: text().primaryKey(),
+  pem: text().notNull(),
+  effectiveAtMs: integer('effective_at_ms').notNull(),
+  expiresAtMs: integer('expires_at_ms').notNull(),
+})

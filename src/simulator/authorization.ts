@@ -1,5 +1,6 @@
 import { type Answer, refusal } from './answer.ts'
 import type { Keys } from './keys.ts'
+import type { MerchantKeys } from './merchant-keys.ts'
 import type { GatewayRequest } from './request.ts'
 import { verifyMessage } from './signature.ts'
 
@@ -26,7 +27,8 @@ export interface Authentication {
 /** Checks in WeChat Pay's order: form, clock, merchant, serial number, signature. */
 export async function authenticate(
   request: GatewayRequest,
-  keys: Keys,
+  { mchid: ownMchid }: Keys,
+  merchantKeys: MerchantKeys,
   nowMs: number,
 ): Promise<Authentication> {
   const authorization = parse(request.headers.authorization ?? '')
@@ -36,9 +38,11 @@ export async function authenticate(
   }
   const { mchid, serialNo, timestamp, signature } = authorization
   const message = messageOf(request, authorization)
+  const key = merchantKeys.find(serialNo)
   const matches =
+    key !== null &&
     BASE64.test(signature) &&
-    (await verifyMessage(message, Buffer.from(signature, 'base64'), keys.merchantPublicKey))
+    (await verifyMessage(message, Buffer.from(signature, 'base64'), key))
 
   function refusalOf(): Answer | null {
     if (Math.abs(nowMs / 1000 - Number(timestamp)) > MAX_SKEW_SECONDS) {
@@ -49,8 +53,8 @@ export async function authenticate(
         signDetail('timestamp', 'timestamp out of range', request, message),
       )
     }
-    if (mchid !== keys.mchid) return refusal(400, 'MCH_NOT_EXISTS', '商户号不存在')
-    if (serialNo !== keys.merchantSerialNo) {
+    if (mchid !== ownMchid) return refusal(400, 'MCH_NOT_EXISTS', '商户号不存在')
+    if (key === null) {
       return refusal(
         401,
         'SIGN_ERROR',

@@ -27,12 +27,12 @@ export async function createCertificate(
   key: RsaKey,
   effectiveAtMs: number,
   expiresAtMs: number,
+  { serial = randomSerial(), commonName = 'Tenpay.com sign (simulated)' } = {},
 ): Promise<Certificate> {
-  const serial = randomSerial()
   const algorithm = sequence(objectId(SHA256_WITH_RSA), nothing())
   const name = sequence(
     attribute(ORGANIZATION, 'smartguide-assign simulator'),
-    attribute(COMMON_NAME, 'Tenpay.com sign (simulated)'),
+    attribute(COMMON_NAME, commonName),
   )
   const body = sequence(
     explicit(0, integer(Buffer.from([2]))),
@@ -48,8 +48,8 @@ export async function createCertificate(
   return { serialNo: serial.toString('hex').toUpperCase(), pem: pemOf(der) }
 }
 
-// The first octet keeps the number positive (DER) and free of a leading zero (40 digits printed).
-function randomSerial(): Buffer {
+/** 20 octets; the first keeps the number positive (DER) and free of a leading zero (40 digits printed). */
+export function randomSerial(): Buffer {
   const serial = randomBytes(20)
   serial[0] = 0x40 | ((serial[0] ?? 0) & 0x3f)
   return serial

@@ -45,7 +45,7 @@ export function createControl(
   log: RequestLog,
   listener: Listener,
 ) {
-  const { world, orders, keyRing, clock } = platform
+  const { world, orders, keys, merchantKeys, keyRing, clock } = platform
   const app = new Hono().basePath('/_sim')
   app.use(
     bodyLimit({
@@ -147,6 +147,12 @@ export function createControl(
     withBody(c, rotateBody, async ({ overlap_seconds = DEFAULT_OVERLAP_SECONDS }) => {
       const inForce = await keyRing.rotate(overlap_seconds * 1000)
       return c.json({ serial_nos: inForce.map(({ serialNo }) => serialNo) })
+    }),
+  )
+  app.post('/merchant-key', c =>
+    withBody(c, rotateBody, async ({ overlap_seconds = DEFAULT_OVERLAP_SECONDS }) => {
+      await merchantKeys.renew(overlap_seconds * 1000)
+      return c.json({ serial_no: keys.merchantSerialNo })
     }),
   )
   app.post('/outage', c =>

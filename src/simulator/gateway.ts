@@ -41,7 +41,7 @@ const untouched = {
  * A call is in the log before its answer leaves, so that who has an answer finds the entry.
  */
 export function createGateway(platform: Platform, faults: FaultSource, log: RequestLog) {
-  const { keys, keyRing, world, clock } = platform
+  const { keys, merchantKeys, keyRing, world, clock } = platform
 
   return async function gateway(
     incoming: IncomingMessage,
@@ -78,7 +78,7 @@ export function createGateway(platform: Platform, faults: FaultSource, log: Requ
 
     const guideId = route.kind === 'call' ? route.guideId : ''
     const request = { method, target, headers, body, guideId }
-    const authentication = await authenticate(request, keys, clock())
+    const authentication = await authenticate(request, keys, merchantKeys, clock())
     const answer = await answerTo(request, route, authentication, fault, platform)
     log.append({
       ...received,

@@ -13,6 +13,7 @@ import { parseStored, readIfThere, writeAtomically } from './state-file.ts'
 const SECRET = 0o600
 const PUBLIC = 0o644
 
+/** The merchant's are the newest ones. */
 export interface Keys {
   mchid: string
   merchantSerialNo: string

@@ -5,6 +5,7 @@ import { createFaults } from './faults.ts'
 import { createGateway } from './gateway.ts'
 import { openKeyRing } from './key-ring.ts'
 import { type Keys, openKeys } from './keys.ts'
+import { openMerchantKeys } from './merchant-keys.ts'
 import { createOrders } from './orders.ts'
 import { createRequestLog } from './request-log.ts'
 import { openWorld } from './world.ts'
@@ -39,11 +40,12 @@ export async function startSimulator({
   keepAliveMs = 8_000,
 }: SimulatorOptions): Promise<Simulator> {
   const keys = await openKeys(stateDir)
-  const [keyRing, world] = await Promise.all([
+  const [merchantKeys, keyRing, world] = await Promise.all([
+    openMerchantKeys(stateDir, keys, clock),
     openKeyRing(stateDir, keys, clock),
     openWorld(stateDir),
   ])
-  const platform = { keys, keyRing, world, orders: createOrders(world), clock }
+  const platform = { keys, merchantKeys, keyRing, world, orders: createOrders(world), clock }
   const faults = createFaults(clock, random)
   const log = createRequestLog()
   const gateway = createGateway(platform, faults, log)

@@ -15,3 +15,12 @@ export function cleanText(text: string, maxLength: number): string {
   const clean = head.replace(/[\p{Cc}\p{Cs}\u2028\u2029]+/gu, ' ').trim()
   return clean.length <= maxLength ? clean : `${clean.slice(0, maxLength - 1).toWellFormed()}…`
 }
+
+/** The JSON of a body; undefined when it is none. */
+export function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}

@@ -7,7 +7,12 @@ export type Attempted =
   | { kind: 'answered'; answer: Answer }
   | { kind: 'lost'; reason: 'not_sent' | 'timeout' | 'network'; detail: string }
 
-export type WireRequest = { method: 'GET' | 'POST'; path: string; body: string; headers: string[] }
+export type WireRequest = {
+  method: 'GET' | 'POST' | 'PATCH'
+  path: string
+  body: string
+  headers: string[]
+}
 
 /** Lets whoever asked shorten a request under way. */
 export type Leash = {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { cleanText } from './answer.ts'
+import { cleanText, parseJson } from './answer.ts'
+import type { Mask } from './mask.ts'
 
 /** What a refusal says of itself; empty strings for what it leaves out. */
 export type ErrorBody = { code: string; message: string; field: string }
@@ -28,9 +29,10 @@ const nothingSaid: ErrorBody = { code: '', message: '', field: '' }
  * Reads `{code, message, detail?}` or `{return_code, return_msg}`.
  *
  * An empty body is a refusal that says nothing; null stands for a body that is not WeChat Pay's
- * (a proxy's page, for example), from which nothing may be concluded.
+ * (a proxy's page, for example), from which nothing may be concluded. `mask` goes over all of it
+ * before it is cut to size, so that no half of what it hides is left at an end.
  */
-export function readErrorBody(body: Buffer): ErrorBody | null {
+export function readErrorBody(body: Buffer, mask: Mask = text => text): ErrorBody | null {
   if (body.length === 0) return nothingSaid
   const parsed = schema.safeParse(parseJson(body))
   if (!parsed.success) return null
@@ -40,9 +42,9 @@ export function readErrorBody(body: Buffer): ErrorBody | null {
   const { detail } = parsed.data
   const field = detailSchema.safeParse(detail)
   return {
-    code: cleanText(code, 64),
-    message: cleanText(`${message}${signHint(detail)}`, 512),
-    field: field.success ? cleanText(field.data.field, 128) : '',
+    code: cleanText(mask(code), 64),
+    message: cleanText(mask(`${message}${signHint(detail)}`), 512),
+    field: field.success ? cleanText(mask(field.data.field), 128) : '',
   }
 }
 
@@ -62,12 +64,4 @@ function findSignInformation(value: unknown): z.infer<typeof signInformationSche
 
 function inner(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'))
-  } catch {
-    return undefined
-  }
 }

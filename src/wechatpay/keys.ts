@@ -1,4 +1,10 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  type KeyObject,
+  X509Certificate,
+} from 'node:crypto'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 
 /** A key or key file that cannot be used; the message is one sentence for whoever configured it. */
@@ -87,6 +93,59 @@ export function parsePublicKey(pem: string, name = 'The WeChat Pay public key'):
     parseWith(createPublicKey, pem, `${name} is not a public key in PEM form.`),
     name,
   )
+}
+
+export type Certificate = {
+  serialNo: string
+  publicKey: KeyObject
+  effectiveAtMs: number
+  expiresAtMs: number
+}
+
+/** An X.509 certificate of an RSA key; null when the text is none. */
+export function parseCertificate(pem: string): Certificate | null {
+  try {
+    const { serialNumber, publicKey, validFrom, validTo } = new X509Certificate(pem)
+    return {
+      serialNo: serialNumber,
+      publicKey: requireRsa(publicKey, 'The certificate'),
+      effectiveAtMs: Date.parse(validFrom),
+      expiresAtMs: Date.parse(validTo),
+    }
+  } catch {
+    return null
+  }
+}
+
+/**
+ * The serial number of the merchant's certificate (`apiclient_cert.pem`), which must be that of `privateKey`.
+ * Throws KeyError, as above.
+ */
+export function parseMerchantCertificate(
+  pem: string,
+  privateKey: KeyObject,
+  name = 'The merchant certificate',
+): string {
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) {
+    throw new KeyError(`${name} is a private key; use apiclient_cert.pem.`)
+  }
+  const certificate = parseCertificate(pem)
+  if (certificate === null) {
+    throw new KeyError(`${name} is not a certificate in PEM form; use apiclient_cert.pem.`)
+  }
+  if (!certificate.publicKey.equals(createPublicKey(privateKey))) {
+    throw new KeyError(
+      `${name} (serial number ${certificate.serialNo}) does not belong to the private key; take both from the same 商户API证书.`,
+    )
+  }
+  return certificate.serialNo
+}
+
+/** The APIv3 key: 32 bytes of text, set on the merchant platform. Throws KeyError. */
+export function parseApiv3Key(text: string, name = 'The APIv3 key'): KeyObject {
+  const bytes = Buffer.from(text.trim())
+  if (bytes.length !== 32) throw new KeyError(`${name} has ${bytes.length} bytes and must have 32.`)
+  return createSecretKey(bytes)
 }
 
 function parseWith(parse: (pem: string) => KeyObject, pem: string, sentence: string): KeyObject {

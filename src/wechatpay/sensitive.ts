@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { constants, type KeyObject, privateDecrypt, publicEncrypt } from 'node:crypto'
+import { constants, type KeyObject, publicEncrypt, subtle } from 'node:crypto'
 
 /** What RSA-2048 with OAEP and SHA-1 holds: 256 − 2 × 20 − 2 bytes. */
 export const maxSensitiveBytes = 214
@@ -16,13 +16,19 @@ export function encryptSensitive(text: string, platformKey: KeyObject): string {
   return publicEncrypt({ key: platformKey, ...padding }, bytes).toString('base64')
 }
 
-/** A field of an answer, encrypted for the merchant; null when it was not, or not for this key. */
-export function decryptSensitive(ciphertext: string, merchantKey: KeyObject): string | null {
+/**
+ * A field of an answer, encrypted for the merchant; null when it was not, or not for this key.
+ *
+ * By Web Crypto, on the thread pool: node:crypto decrypts on the event loop alone, 0.3 ms a field.
+ */
+export async function decryptSensitive(
+  ciphertext: string,
+  merchantKey: KeyObject,
+): Promise<string | null> {
   try {
-    const bytes = privateDecrypt(
-      { key: merchantKey, ...padding },
-      Buffer.from(ciphertext, 'base64'),
-    )
+    const algorithm = { name: 'RSA-OAEP', hash: 'SHA-1' }
+    const key = merchantKey.toCryptoKey(algorithm, false, ['decrypt'])
+    const bytes = await subtle.decrypt('RSA-OAEP', key, Buffer.from(ciphertext, 'base64'))
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
     return null

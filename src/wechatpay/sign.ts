@@ -1,5 +1,6 @@
 import { type KeyObject, sign } from 'node:crypto'
 import type { Clock } from '../clock.ts'
+import type { MerchantKey } from './merchant-keys.ts'
 import { nextNonce } from './nonce.ts'
 
 export type Signer = (method: string, path: string, body: string) => Promise<string>
@@ -30,22 +31,21 @@ export function signRsa(privateKey: KeyObject, text: string): Promise<string> {
 }
 
 /**
- * Makes `Authorization` header values, each with its own nonce and the present second.
+ * Makes `Authorization` header values, each with its own nonce and the present second, and with the key of its moment.
  *
- * `serialNo` is that of the merchant's certificate, not of the platform's.
+ * The serial number in it is that of the merchant's certificate, not of the platform's.
  */
 export function createSigner(options: {
   mchid: string
-  serialNo: string
-  privateKey: KeyObject
+  merchantKeys: { current(): MerchantKey }
   clock: Clock
 }): Signer {
-  const { mchid, serialNo, privateKey, clock } = options
-  const start = `WECHATPAY2-SHA256-RSA2048 mchid="${mchid}",serial_no="${serialNo}",nonce_str="`
+  const { mchid, merchantKeys, clock } = options
   return async function authorize(method, path, body) {
+    const { serialNo, privateKey } = merchantKeys.current()
     const timestamp = String(Math.floor(clock.nowMs() / 1000))
     const nonce = nextNonce()
     const signature = await signRsa(privateKey, stringToSign(method, path, timestamp, nonce, body))
-    return `${start}${nonce}",timestamp="${timestamp}",signature="${signature}"`
+    return `WECHATPAY2-SHA256-RSA2048 mchid="${mchid}",serial_no="${serialNo}",nonce_str="${nonce}",timestamp="${timestamp}",signature="${signature}"`
   }
 }

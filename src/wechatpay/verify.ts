@@ -4,7 +4,7 @@ import { type Answer, cleanText, header } from './answer.ts'
 export type Verification = { kind: 'verified' } | { kind: 'refused'; reason: string }
 
 /** Keys by serial: `PUB_KEY_ID_…` or a platform certificate's serial number. */
-export type Verifiers = ReadonlyMap<string, KeyObject>
+export type Verifiers = { get(serial: string): KeyObject | undefined }
 
 const maxSkewMs = 300_000
 const probePrefix = 'WECHATPAY/SIGNTEST/'

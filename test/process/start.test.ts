@@ -106,7 +106,45 @@ const mistakes: [what: string, env: () => Env, says: RegExp][] = [
   [
     'an APIv3 key of the wrong length',
     () => ({ ...settings, WECHATPAY_APIV3_KEY_FILE: writeSecret(join(dir, 'short.key'), 'short') }),
-    /WECHATPAY_APIV3_KEY_FILE must hold a key of 32 bytes/,
+    /WECHATPAY_APIV3_KEY_FILE: The APIv3 key has 5 bytes and must have 32/,
+  ],
+  [
+    'neither a 公钥 nor an APIv3 key',
+    () => without('WECHATPAY_PUBLIC_KEY_ID', 'WECHATPAY_PUBLIC_KEY_FILE'),
+    /WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE \(公钥\), or WECHATPAY_APIV3_KEY_FILE .* must be set too/,
+  ],
+  [
+    'an APIv3 key alone, of a merchant who has a 公钥',
+    () => ({
+      ...without('WECHATPAY_PUBLIC_KEY_ID', 'WECHATPAY_PUBLIC_KEY_FILE'),
+      WECHATPAY_APIV3_KEY_FILE: join(simulator.stateDir, 'apiv3.key'),
+    }),
+    /has no platform certificates for \d+, for it is in 公钥 mode: set WECHATPAY_PUBLIC_KEY_ID/,
+  ],
+  [
+    'a serial number beside the certificate that has it',
+    () => ({
+      ...settings,
+      WECHATPAY_CERTIFICATE_FILE: join(simulator.stateDir, 'merchant.cert'),
+    }),
+    /WECHATPAY_SERIAL_NO and WECHATPAY_CERTIFICATE_FILE are both set/,
+  ],
+  [
+    'a certificate that is not of the private key',
+    () => ({
+      ...without('WECHATPAY_SERIAL_NO'),
+      WECHATPAY_PRIVATE_KEY_FILE: writeSecret(join(dir, 'unlike.key'), otherKey()),
+      WECHATPAY_CERTIFICATE_FILE: join(simulator.stateDir, 'merchant.cert'),
+    }),
+    /WECHATPAY_CERTIFICATE_FILE: .* does not belong to the private key/,
+  ],
+  [
+    'a private key in place of the certificate',
+    () => ({
+      ...without('WECHATPAY_SERIAL_NO'),
+      WECHATPAY_CERTIFICATE_FILE: join(simulator.stateDir, 'merchant.key'),
+    }),
+    /WECHATPAY_CERTIFICATE_FILE: .* is a private key; use apiclient_cert\.pem/,
   ],
   [
     'an admin key file with something else in it',

@@ -10,5 +10,6 @@ export function accountOf(stateDir: string) {
     privateKey: text('merchant.key'),
     publicKeyId: text('platform.id'),
     publicKey: text('platform.pub'),
+    apiv3Key: text('apiv3.key'),
   }
 }

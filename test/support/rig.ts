@@ -8,13 +8,20 @@ import { createAssignments } from '../../src/assignment/assignments.ts'
 import type { Upstreams } from '../../src/assignment/fly.ts'
 import { createReports } from '../../src/assignment/reports.ts'
 import { openDatabase } from '../../src/db/open.ts'
+import { createRegistry } from '../../src/guides/registry.ts'
 import { openHistory } from '../../src/ledger/history.ts'
 import { openLedger } from '../../src/ledger/ledger.ts'
 import { openSandbox } from '../../src/ledger/sandbox.ts'
+import { openCertificates } from '../../src/mirror/certificates.ts'
+import { openGuideImports } from '../../src/mirror/guide-imports.ts'
+import { openGuides } from '../../src/mirror/guides.ts'
 import { openMirror } from '../../src/mirror/mirror.ts'
+import { createVault } from '../../src/mirror/vault.ts'
+import { readVaultKeys } from '../../src/mirror/vault-key-file.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { createClient } from '../../src/wechatpay/client.ts'
-import { parsePrivateKey, parsePublicKey } from '../../src/wechatpay/keys.ts'
+import { openAccount } from '../../src/wechatpay/account.ts'
+import type { GuideCalls } from '../../src/wechatpay/guides.ts'
+import { parseApiv3Key, parsePrivateKey, parsePublicKey } from '../../src/wechatpay/keys.ts'
 import { accountOf } from './account.ts'
 
 export type Rig = Awaited<ReturnType<typeof openRig>>
@@ -35,35 +42,56 @@ export async function openRig(
     mode?: 'direct' | 'partner'
     simulator?: { running: Simulator; stateDir: string }
     client?: Upstreams
+    guideCalls?: GuideCalls
     windowMs?: number
     waitMs?: number
     attemptTimeoutMs?: number
     maxInFlight?: number
     dataDir?: string
     hosts?: (url: string) => string[]
+    keyKinds?: readonly ('public_key' | 'certificate')[]
+    /** Moves the whole clock, for durations too; a simulator may share it. */
+    skew?: { ms: number }
   } = {},
 ) {
-  const { mode = 'direct', windowMs = 60_000, waitMs = 2000 } = options
+  const { mode = 'direct', windowMs = 60_000, waitMs = 2000, keyKinds = ['public_key'] } = options
   const dataDir = options.dataDir ?? scratchDir()
   const stateDir = options.simulator?.stateDir ?? join(dataDir, 'sim')
   const simulator = options.simulator?.running ?? (await startSimulator({ stateDir }))
   const account = accountOf(stateDir)
   const failures: unknown[] = []
-  const skew = { ms: 0 }
-  const clock = { nowMs: () => Date.now() + skew.ms, monotonicMs: () => performance.now() }
+  const said: { level: string; about: object; sentence: string }[] = []
+  const skew = options.skew ?? { ms: 0 }
+  const clock = {
+    nowMs: () => Date.now() + skew.ms,
+    monotonicMs: () => performance.now() + (options.skew?.ms ?? 0),
+  }
   const db = openDatabase(join(dataDir, 'smartguide.db'))
   const mirror = openMirror(db)
   const ledger = openLedger(db)
   const keys = openKeys(db)
-  const client = createClient({
-    mchid: account.mchid,
-    serialNo: account.serialNo,
-    privateKey: parsePrivateKey(account.privateKey),
-    verifiers: new Map([[account.publicKeyId, parsePublicKey(account.publicKey)]]),
-    platformSerial: account.publicKeyId,
-    baseUrls: options.hosts?.(simulator.url) ?? [simulator.url],
-    clock,
-  })
+  const upstream = openAccount(
+    {
+      mode,
+      mchid: account.mchid,
+      merchantKey: {
+        serialNo: account.serialNo,
+        privateKey: parsePrivateKey(account.privateKey),
+      },
+      publicKey: keyKinds.includes('public_key')
+        ? { serial: account.publicKeyId, key: parsePublicKey(account.publicKey) }
+        : null,
+      apiv3Key: keyKinds.includes('certificate') ? parseApiv3Key(account.apiv3Key) : null,
+      baseUrls: options.hosts?.(simulator.url) ?? [simulator.url],
+    },
+    {
+      clock,
+      store: openCertificates(db),
+      tell: (level, about, sentence) => said.push({ level, about, sentence }),
+    },
+  )
+  const { client } = upstream
+  if (keyKinds.includes('certificate')) await upstream.check()
   const assignments = createAssignments({
     ledger,
     mirror,
@@ -76,6 +104,20 @@ export async function openRig(
     failed: cause => failures.push(cause),
   })
   const state = { ready: true }
+  const vault = createVault(readVaultKeys(join(dataDir, 'pii.key')))
+  const guides = openGuides(db, vault, mirror.forgetReady)
+  const guideImports = openGuideImports(db, vault)
+  const registry = createRegistry({
+    mirror,
+    guides,
+    guideImports,
+    calls: options.guideCalls ?? client,
+    clock,
+    mode,
+    ratePerSecond: 10_000,
+    syncEveryMs: 0,
+    failed: cause => failures.push(cause),
+  })
   const app = createApp({
     assignments,
     reports: createReports({
@@ -85,6 +127,9 @@ export async function openRig(
       clock,
       windowMs,
     }),
+    registry,
+    guides,
+    guideImports,
     mirror,
     ledger,
     keys,
@@ -97,6 +142,7 @@ export async function openRig(
   const secrets = new Map<Scope, string>()
   for (const scope of ['assign', 'manage', 'admin'] as const) secrets.set(scope, mint({ scope }))
   await assignments.resume()
+  registry.start()
 
   function mint(key: Partial<NewKey> & { scope: Scope }): string {
     return keys.create({ stores: null, name: null, expiresAtMs: null, ...key }, clock.nowMs()).key
@@ -141,6 +187,8 @@ export async function openRig(
     db,
     dataDir,
     mirror,
+    guides,
+    registry,
     ledger,
     keys,
     assignments,
@@ -148,6 +196,8 @@ export async function openRig(
     skew,
     state,
     failures,
+    upstream,
+    said,
     merchant: account.mchid,
     mint,
     control,
@@ -210,8 +260,8 @@ export async function openRig(
       control('PUT', '/faults', { script: script.map(fault => ({ on: 'assign', do: fault })) }),
 
     async close() {
-      await assignments.drain()
-      await client.close()
+      await Promise.all([assignments.drain(), registry.stop()])
+      await upstream.close()
       db.$client.close()
       if (!options.simulator) await simulator.stop()
       if (!options.dataDir) rmSync(dataDir, { recursive: true, force: true })

@@ -1,5 +1,6 @@
 import { createPrivateKey, verify } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { createMerchantKeys } from '../../src/wechatpay/merchant-keys.ts'
 import { nextNonce } from '../../src/wechatpay/nonce.ts'
 import { createSigner, signRsa, stringToSign } from '../../src/wechatpay/sign.ts'
 import { documentationKey, documentationRequest, documentationSignature } from './published.ts'
@@ -29,7 +30,11 @@ describe('the request signature', () => {
 describe('the Authorization header', () => {
   let nowMs = 1_554_208_460_999
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs }
-  const authorize = createSigner({ mchid, serialNo, privateKey: merchant.privateKey, clock })
+  const authorize = createSigner({
+    mchid,
+    merchantKeys: createMerchantKeys({ serialNo, privateKey: merchant.privateKey }),
+    clock,
+  })
 
   it('names merchant, certificate, nonce and second, and its signature holds for them', async () => {
     const parts = readAuthorization(await authorize('POST', '/v3/x', '{"a":1}'))

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import type { Client, ClientOptions } from '../../src/wechatpay/client.ts'
+import { createMerchantKeys } from '../../src/wechatpay/merchant-keys.ts'
+import { createPlatformKeys } from '../../src/wechatpay/platform-keys.ts'
 import { aClient, anAssign, brief, merchant } from './upstream.ts'
 
 let simulator: Simulator
@@ -26,14 +28,20 @@ afterAll(async () => {
   await rm(stateDir, { recursive: true })
 })
 
+function ours() {
+  const { merchantSerialNo, merchantPrivateKeyPem } = simulator.keys
+  return { serialNo: merchantSerialNo, privateKey: createPrivateKey(merchantPrivateKeyPem) }
+}
+
 function connected(options: Partial<ClientOptions> = {}): Client {
   const { keys, url } = simulator
   const client = aClient(url, {
     mchid: keys.mchid,
-    serialNo: keys.merchantSerialNo,
-    privateKey: createPrivateKey(keys.merchantPrivateKeyPem),
-    platformSerial: keys.platformKeyId,
-    verifiers: new Map([[keys.platformKeyId, createPublicKey(keys.platformPublicKeyPem)]]),
+    merchantKeys: createMerchantKeys(ours()),
+    platformKeys: createPlatformKeys({
+      serial: keys.platformKeyId,
+      key: createPublicKey(keys.platformPublicKeyPem),
+    }),
     ...options,
   })
   clients.push(client)
@@ -57,8 +65,16 @@ describe('against the simulator, which was written apart from this client', () =
   })
 
   it.each([
-    ['another key', () => ({ privateKey: merchant.privateKey })],
-    ['another serial number', () => ({ serialNo: '0'.repeat(40) })],
+    [
+      'another key',
+      () => ({
+        merchantKeys: createMerchantKeys({ ...ours(), privateKey: merchant.privateKey }),
+      }),
+    ],
+    [
+      'another serial number',
+      () => ({ merchantKeys: createMerchantKeys({ ...ours(), serialNo: '0'.repeat(40) }) }),
+    ],
     ['another merchant number', () => ({ mchid: '1900000000' })],
     ['a clock six minutes slow', () => ({ clock: clockAt(-360_000) })],
   ])('a client with %s is told that the account is at fault', async (_, options) => {

@@ -4,7 +4,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
 import { systemClock } from '../../src/clock.ts'
 import { type Client, type ClientOptions, createClient } from '../../src/wechatpay/client.ts'
+import type { Reply } from '../../src/wechatpay/guides.ts'
+import { createMerchantKeys } from '../../src/wechatpay/merchant-keys.ts'
 import type { Outcome } from '../../src/wechatpay/outcome.ts'
+import { createPlatformKeys } from '../../src/wechatpay/platform-keys.ts'
 
 export const merchant = generateKeyPairSync('rsa', { modulusLength: 2048 })
 export const platform = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -102,10 +105,8 @@ async function listen(server: Server): Promise<Upstream> {
 export function aClient(url: string | string[], options: Partial<ClientOptions> = {}): Client {
   return createClient({
     mchid,
-    serialNo,
-    privateKey: merchant.privateKey,
-    verifiers: new Map([[platformSerial, platform.publicKey]]),
-    platformSerial,
+    merchantKeys: createMerchantKeys({ serialNo, privateKey: merchant.privateKey }),
+    platformKeys: createPlatformKeys({ serial: platformSerial, key: platform.publicKey }),
     baseUrls: [url].flat(),
     clock: systemClock,
     ...options,
@@ -121,7 +122,7 @@ export const anAssign = {
 }
 
 /** An outcome in two words, for tables. */
-export function brief(outcome: Outcome): string {
+export function brief(outcome: Outcome | Reply<unknown>): string {
   if (outcome.kind === 'accepted') return 'accepted'
   return outcome.kind === 'rejected' ? `rejected ${outcome.blames}` : `unknown ${outcome.reason}`
 }

@@ -1,0 +1,89 @@
+import type { KeyObject } from 'node:crypto'
+
+/** A public key of WeChat Pay: `PUB_KEY_ID_…` (公钥), or a platform certificate's serial number. */
+export type PlatformKey = { serial: string; key: KeyObject }
+
+export type PlatformCertificate = PlatformKey & {
+  pem: string
+  effectiveAtMs: number
+  expiresAtMs: number
+}
+
+// An answer's timestamp is believed for 5 minutes to either side: a key that came or went just now signed it in good faith.
+const skewMs = 300_000
+const withdrawalMs = 2 * skewMs
+
+export type PlatformKeys = ReturnType<typeof createPlatformKeys>
+
+/**
+ * The keys that WeChat Pay may sign with, both kinds at once, so that a merchant can switch without an outage: the 公钥,
+ * if it is configured, and every platform certificate in force.
+ *
+ * What is encrypted, and what `Wechatpay-Serial` names, is the 公钥 where there is one: once a merchant has it, WeChat Pay
+ * answers with the kind of key that was named.
+ */
+export function createPlatformKeys(
+  publicKey: PlatformKey | null,
+  kept: readonly PlatformCertificate[] = [],
+) {
+  let current = publicKey
+  let former: (PlatformKey & { untilMs: number }) | null = null
+  let certificates: readonly PlatformCertificate[] = [...kept].sort(newestFirst)
+
+  return {
+    /** Null until a 公钥 is configured or a certificate has been downloaded. */
+    current(nowMs: number): PlatformKey | null {
+      return current ?? certificates.find(each => isInForce(each, nowMs)) ?? null
+    },
+
+    find(serial: string, nowMs: number): KeyObject | undefined {
+      if (serial === current?.serial) return current.key
+      if (serial === former?.serial && nowMs < former.untilMs) return former.key
+      return certificates.find(each => each.serial === serial && isInForce(each, nowMs))?.key
+    },
+
+    /** Newest first; those not yet and no longer in force too. */
+    certificates: () => certificates,
+
+    /**
+     * Takes over a list that was verified. What it no longer has stays for the answers that are in the air, 10 minutes;
+     * what is newer than all of it stays, for it is the list of a host that lags behind.
+     */
+    adopt(list: readonly PlatformCertificate[], nowMs: number): void {
+      const listed = new Set(list.map(({ serial }) => serial))
+      const newestMs = Math.max(...list.map(({ effectiveAtMs }) => effectiveAtMs))
+      const unlisted = certificates
+        .filter(({ serial }) => !listed.has(serial))
+        .map(each =>
+          each.effectiveAtMs > newestMs
+            ? each
+            : { ...each, expiresAtMs: Math.min(each.expiresAtMs, nowMs + withdrawalMs) },
+        )
+      certificates = [...list, ...unlisted]
+        .filter(({ expiresAtMs }) => nowMs < expiresAtMs)
+        .sort(newestFirst)
+    },
+
+    /** The 公钥 of before verifies for 10 minutes more. */
+    replacePublicKey(next: PlatformKey | null, nowMs: number): void {
+      if (current !== null && current.serial !== next?.serial) {
+        former = { ...current, untilMs: nowMs + withdrawalMs }
+      }
+      current = next
+    },
+
+    /** Called with a serial number that an answer named and nobody knows; answers with the download that may bring it. */
+    missed: null as ((serial: string) => Promise<unknown> | null) | null,
+  }
+}
+
+export function isInForce(
+  { effectiveAtMs, expiresAtMs }: PlatformCertificate,
+  nowMs: number,
+): boolean {
+  return effectiveAtMs <= nowMs + skewMs && nowMs < expiresAtMs
+}
+
+function newestFirst(one: PlatformCertificate, other: PlatformCertificate): number {
+  return other.effectiveAtMs - one.effectiveAtMs
+}
