@@ -726,6 +726,54 @@ describe('the largest documents', () => {
     },
   )
 
+  const yearOff = { from: '2026-11-24', to: '2027-11-23' }
+  const half = Array.from({ length: 2500 }, (_, index) => index)
+
+  it.each([
+    [
+      'each covers for the one before',
+      Array.from({ length: 5000 }, (_, nth) => ({
+        ...yearOff,
+        guide: `G${nth}`,
+        cover: `G${nth + 1}`,
+      })),
+    ],
+    [
+      'all cover for one another in a circle',
+      Array.from({ length: 5000 }, (_, nth) => ({
+        ...yearOff,
+        guide: `G${nth}`,
+        cover: `G${(nth + 1) % 5000}`,
+      })),
+    ],
+    [
+      'one is away for years a thousand times over, and the cover day by day',
+      [
+        ...half.map(() => ({ guide: 'A', from: '2026-11-24', to: '2036-11-24', cover: 'B' })),
+        ...half
+          .map(nth => dateOf(dayNumber('2026-11-24') + nth))
+          .map(day => ({ guide: 'B', from: day, to: day })),
+      ],
+    ],
+  ])('are linted in a moment, though of 5,000 away %s', (_, away) => {
+    const largest = documents({ away })
+    const startMs = performance.now()
+    lint(largest, registered, { fromMs: mondayMs, days: 14 })
+    expect(performance.now() - startMs).toBeLessThan(500)
+  })
+
+  it('tell of the last circle of covers, though a thousand guides are on leave five times each', () => {
+    const away = Array.from({ length: 5000 }, (_, nth) => {
+      const [guide, time] = [nth % 1000, Math.floor(nth / 1000)]
+      const isLast = time === 4 && guide < 50
+      const day = dateOf(dayNumber('2026-11-24') + time * 50 + (isLast ? 45 : guide % 40))
+      const cover = isLast ? guide ^ 1 : (guide + 1) % 1000
+      return { guide: `G${guide}`, from: day, to: day, cover: `G${cover}` }
+    })
+    const told = lint(documents({ away }), registered, { fromMs: mondayMs, days: 14 })
+    expect(told.filter(({ code }) => code === 'COVER_CYCLE')).toHaveLength(25)
+  })
+
   it('hold the shifts of all on the staff once, beside what a guide has alone', () => {
     const own = daily('09:00', '10:00', ['G1'])
     const presence = readRoster(rosterSchema.parse({ weekly: [...apart(9), own] }), ids)
