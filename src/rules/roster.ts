@@ -232,6 +232,8 @@ export function missedNight(
 
 /** Whether a shift that belongs to the day holds the minute, which may pass the end of that day. */
 function holds(presence: Presence, guideId: string, day: number, minute: number): boolean {
-  const spans = presence.spansOn(day).get(guideId) ?? []
-  return spans.some(list => list.some(({ from, to }) => minute >= from && minute < to))
+  for (const list of presence.spansOn(day).get(guideId) ?? []) {
+    for (const { from, to } of list) if (minute >= from && minute < to) return true
+  }
+  return false
 }
