@@ -1,9 +1,9 @@
 import type { PastRow, Snapshot } from '../ledger/history.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
-import type { Rules, Standing } from '../rules/decide.ts'
+import type { DocumentVersions, Rules, Standing } from '../rules/decide.ts'
 import type { Member } from '../rules/eligibility.ts'
 import { createReplay, type PastOrder, type ReplayReport } from '../rules/replay.ts'
-import { defaultStaff, type Staff } from '../rules/staff.ts'
+import { defaultStaff } from '../rules/staff.ts'
 import type { Draft } from './simulate.ts'
 
 type Barred = NonNullable<Member['barred']>
@@ -96,29 +96,39 @@ function pastOf(row: PastRow): PastOrder {
  * of a guide whom the order does not name, the present state counts.
  */
 function createRulesOf(mirror: Mirror, store: Store, draft: Draft): (row: PastRow) => Rules {
+  const readings = new Map<string, Rules>()
   const made = new Map<string, Rules>()
-  return row => {
-    const { staff, roster, plan } = row.versions
-    const named = namedIn(row)
-    const ids = staff === 0 ? [...named.keys()].sort().join(' ') : ''
-    const barred = [...named].filter(([, why]) => why !== null).join(' ')
-    const key = `${staff}/${roster}/${plan}/${ids}/${barred}`
-    const known = made.get(key)
-    if (known) return known
-    const body: Staff =
-      draft.staff ??
-      (staff === 0
-        ? defaultStaff(store.timezone, ids === '' ? [] : ids.split(' '))
-        : present(mirror.version(store, 'staff', staff)).body)
-    const rules = mirror.rulesFor(store, {
-      staff: body,
+
+  function read({ staff, roster, plan }: DocumentVersions, ids: readonly string[]): Rules {
+    const written = staff === 0 ? null : mirror.version(store, 'staff', staff)
+    const ofThen = staff === 0 ? defaultStaff(store.timezone, ids) : present(written).body
+    return mirror.rulesFor(store, {
+      staff: draft.staff ?? ofThen,
       roster: draft.roster ?? present(mirror.version(store, 'roster', roster)).body,
       plan: draft.plan ?? present(mirror.version(store, 'plan', plan)).body,
     })
-    const then = asThen(rules, named)
-    made.set(key, then)
-    return then
   }
+
+  return row => {
+    const { staff, roster, plan } = row.versions
+    const named = namedIn(row)
+    // A version names its staff, unless the rules were never asked; the default staff is whoever was registered then.
+    const ids = staff === 0 ? [...named.keys()].sort() : []
+    const who = [staff, named.size, ...ids].join(' ')
+    const written = [draft.staff ? '' : who, draft.roster ? '' : roster, draft.plan ? '' : plan]
+    const reading = written.join(' ')
+    const barred = [...named].filter(([, why]) => why !== null)
+    return keptIn(made, [reading, who, ...barred].join(' '), () => {
+      const rules = keptIn(readings, reading, () => read(row.versions, ids))
+      return asThen(rules, named)
+    })
+  }
+}
+
+function keptIn<T>(known: Map<string, T>, key: string, make: () => T): T {
+  const kept = known.get(key) ?? make()
+  known.set(key, kept)
+  return kept
 }
 
 function asThen({ crew, ...rules }: Rules, named: ReadonlyMap<string, Barred | null>): Rules {

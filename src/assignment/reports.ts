@@ -4,11 +4,12 @@ import type { Order, OrderTrace } from '../ledger/ledger.ts'
 import type { Sandbox } from '../ledger/sandbox.ts'
 import { type Verified, verify, type WeightsOf } from '../ledger/verify.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
-import { createCalendar } from '../rules/calendar.ts'
+import { type Calendar, createCalendar } from '../rules/calendar.ts'
 import { type Explanation, explain, inOrders, type Recorded, whyNotThem } from '../rules/explain.ts'
 import { unitsPerOrder } from '../rules/fairness.ts'
 import { dayNumber, minutesOf } from '../rules/names.ts'
 import type { ReplayReport } from '../rules/replay.ts'
+import { isOnShift, type Presence, readRoster } from '../rules/roster.ts'
 import { replayPeriod } from './replays.ts'
 import type { OrderFacts } from './resolve.ts'
 import { type Draft, draftStore, type Simulated, simulate } from './simulate.ts'
@@ -43,6 +44,8 @@ export const maxReplayed = 200_000
 export const maxSimulated = 50_000
 const maxMissedTold = 1000
 const offDuty = ['OFF_SHIFT', 'AWAY', 'LEFT']
+/** Said before anybody looks at the shifts. */
+const barred = ['WRONG_STORE', 'QUARANTINED', 'UNREGISTERED']
 
 /** What managers ask about decisions: why, what if, and whether it was fair. Nothing here writes. */
 export function createReports({
@@ -116,20 +119,26 @@ export function createReports({
         verify(snapshot, store.storeId, period, createWeightsOf(mirror, store)),
       ),
 
-    /** The orders of that business day of the store that another guide had while this one was on shift. */
+    /**
+     * The orders of that business day of the store that another guide had while this one was on shift. What was refused or
+     * closed unpaid went to nobody in the end.
+     */
     missed: (store: Store, guideId: string, date: string): Promise<MissedReport> =>
       history.read(async snapshot => {
         const period = businessDayOf(mirror, store, date, clock.nowMs())
         const report: MissedReport = { ...period, orders: 0, missed: 0, reasons: {}, sample: [] }
         const reasons = new Map<string, number>()
+        const wasOnShift = createShiftsOf(mirror, store, guideId)
         const { fromMs, toMs } = period
         for await (const slice of snapshot.orders(store.storeId, fromMs, toMs)) {
           for (const row of slice) {
             if (row.facts.test) continue
             report.orders += 1
-            if (row.guideId === null) continue
+            if (row.guideId === null || row.status === 'rejected' || row.closedAtMs !== null)
+              continue
             const why = whyNotThem(recordedOf(row), guideId)
             if (why === null || offDuty.includes(why)) continue
+            if (barred.includes(why) && !wasOnShift(row)) continue
             report.missed += 1
             reasons.set(why, (reasons.get(why) ?? 0) + 1)
             if (report.sample.length >= maxMissedTold) continue
@@ -161,6 +170,24 @@ function createWeightsOf(mirror: Mirror, store: Store): WeightsOf {
     const weights = staff ? new Map(staff.guides.map(({ id, weight }) => [id, weight])) : null
     known.set(version, weights)
     return weights
+  }
+}
+
+/** Whether the guide was on shift when an order was decided, by the documents that it names. */
+function createShiftsOf(mirror: Mirror, store: Store, guideId: string): (row: PastRow) => boolean {
+  const known = new Map<string, { calendar: Calendar; presence: Presence }>()
+
+  function read({ staff, roster }: PastRow['versions']) {
+    const timezone = mirror.version(store, 'staff', staff)?.body.timezone ?? store.timezone
+    const shifts = mirror.version(store, 'roster', roster)?.body ?? { weekly: [] }
+    return { calendar: createCalendar(timezone), presence: readRoster(shifts, [guideId]) }
+  }
+
+  return ({ versions, decidedAtMs }) => {
+    const key = `${versions.staff}/${versions.roster}`
+    const { calendar, presence } = known.get(key) ?? read(versions)
+    known.set(key, { calendar, presence })
+    return isOnShift(presence, guideId, calendar.momentAt(decidedAtMs))
   }
 }
 

@@ -38,6 +38,8 @@ function setPragmas(client: Database.Database): void {
   client.pragma('synchronous = FULL')
   client.pragma('foreign_keys = ON')
   client.pragma('trusted_schema = OFF')
+  // A container may have no place for temporary files.
+  client.pragma('temp_store = MEMORY')
   const set = ['journal_mode', 'synchronous', 'foreign_keys', 'trusted_schema'].map(name =>
     client.pragma(name, { simple: true }),
   )

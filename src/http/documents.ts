@@ -111,7 +111,7 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
           path,
           summary: `The newest ${kind}, or the one in force at an instant`,
           description:
-            'ETag is the version. X-Effective-At says when a version takes effect that is not in force yet.',
+            'ETag names the version, and of a default staff also who stands in it. X-Effective-At says when a version takes effect that is not in force yet.',
           request: {
             params: storeParams,
             query: z.strictObject({
@@ -127,7 +127,7 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
             at === undefined
               ? mirror.newest(store, kind)
               : mirror.documentsAt(store, Date.parse(at))[kind]
-          context.header('ETag', etagOf(found.version))
+          context.header('ETag', etagOf(kind, found))
           if (found.effectiveAtMs > clock.nowMs()) {
             context.header('X-Effective-At', isoOf(found.effectiveAtMs))
           }
@@ -298,8 +298,8 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
     const { storeId } = store
     const nowMs = clock.nowMs()
     const effectiveAtMs = readEffectiveAt(query.effective_at, nowMs)
-    const newest = mirror.newest(store, kind).version
-    matchVersion(context.req.header('if-match'), newest)
+    const newest = mirror.newest(store, kind)
+    matchVersion(context.req.header('if-match'), kind, newest)
     const draft: StoreDocuments = { ...newestDocuments(mirror, store), [kind]: document }
     const span = { fromMs: effectiveAtMs, days: lintDays }
     const warnings = [
@@ -313,11 +313,11 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
       author: authorOf(context.var.key),
       atMs: nowMs,
       effectiveAtMs,
-      ifVersion: newest,
+      ifVersion: newest.version,
     }
     const version = mirror.putDocument(storeId, kind, document, written)
     if (version === null) throw stale(mirror.newest(store, kind).version)
-    context.header('ETag', etagOf(version))
+    context.header('ETag', etagOf(kind, { version, body: document }))
     return { ...answer, version }
   }
 }

@@ -1,6 +1,15 @@
+import { createHash } from 'node:crypto'
 import { AppError } from '../errors.ts'
+import type { DocumentKind, Version } from '../mirror/mirror.ts'
 
-export const etagOf = (version: number): string => `"${version}"`
+type Read = Pick<Version<unknown>, 'version' | 'body'>
+
+/** A default staff is whoever is registered by now, so that its number alone does not say what was read. */
+export function etagOf(kind: DocumentKind, { version, body }: Read): string {
+  if (kind !== 'staff' || version !== 0) return `"${version}"`
+  const digest = createHash('sha256').update(JSON.stringify(body)).digest('hex')
+  return `"0-${digest.slice(0, 8)}"`
+}
 
 /**
  * Refuses to overwrite what the sender has not read (RFC 9110, 13.1.1). `*` names no version, so it says nothing about
@@ -17,10 +26,10 @@ export function needIfMatch(ifMatch: string | undefined): void {
 }
 
 /** @throws AppError precondition_failed */
-export function matchVersion(ifMatch: string | undefined, version: number): void {
+export function matchVersion(ifMatch: string | undefined, kind: DocumentKind, newest: Read): void {
   if (ifMatch === undefined) return
   const tags = ifMatch.split(',').map(tag => tag.trim())
-  if (!tags.includes(etagOf(version))) throw stale(version)
+  if (!tags.includes(etagOf(kind, newest))) throw stale(newest.version)
 }
 
 export function stale(version: number): AppError {

@@ -203,7 +203,7 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
           counts[isUnchanged ? 'unchanged' : before ? 'changed' : 'created'] += 1
           if (!isUnchanged) owners.push(ownerFrom(row, before, of, nowMs))
         }
-        if (dry_run !== 'true') mirror.setOwners(owners)
+        if (dry_run !== 'true') await mirror.setOwners(owners)
         return context.json({ rows: rows.length, ...counts, dry_run: dry_run === 'true' }, 200)
       },
     )

@@ -19,6 +19,7 @@ import {
 import { answerLanguage, type Language } from './language.ts'
 import { bodyRef, documentSchemas, type ManagerDeps } from './manager.ts'
 import { orderParams, outTradeNoSchema, postedSchema, readPosted } from './orders.ts'
+import { createPlaces } from './places.ts'
 import { problems, refusal } from './problem.ts'
 import { readBody } from './read-body.ts'
 
@@ -26,6 +27,8 @@ const dayMs = 86_400_000
 const maxReplayDays = 31
 const defaultDays = 30
 const maxDays = 400
+/** Of the four that are made at once for all keys. */
+const maxReportsEach = 2
 
 const sentenceSchema = z.object({ zh: z.string(), en: z.string() })
 
@@ -204,7 +207,8 @@ export function createReportRoutes({
   merchant,
   gate,
 }: ManagerDeps & { reports: Reports; assignments: Assignments }) {
-  const common = { security: bearer, middleware: gate('manage', 'admin') }
+  const places = createPlaces(maxReportsEach)
+  const common = { security: bearer, middleware: [gate('manage', 'admin'), places] }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden', 'store_not_found')
   const large = problems('body_too_large', 'unsupported_media_type', 'overloaded')
   const routes = createRouter()

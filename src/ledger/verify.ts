@@ -40,12 +40,12 @@ export async function verify(
     if (faults.length < maxFaults) faults.push({ out_trade_no, what })
   }
   const isInRange = ({ decidedAtMs }: PastRow) => decidedAtMs >= fromMs && decidedAtMs < toMs
-  const refunds = await collectRefunds(snapshot, storeId, isInRange)
+  const ahead = await lookAhead(snapshot, storeId, isInRange)
   const chains = new Map<string, Chain>()
   const chainOf = (book: string) => {
     const known = chains.get(book)
     if (known) return known
-    const made = createChain(book, refunds.get(book) ?? [], tell)
+    const made = createChain(book, ahead.get(book) ?? { refunds: [], lastHeirs: new Map() }, tell)
     chains.set(book, made)
     return made
   }
@@ -70,32 +70,49 @@ export async function verify(
   return { ok: faults.length === 0, checked, faults }
 }
 
-async function collectRefunds(
+/** What must be known of a book's orders before their turn comes. */
+type Ahead = {
+  /** By number. */
+  refunds: Refund[]
+  /** Which order (its id) is the last to inherit a turn, by the turn's number. */
+  lastHeirs: Map<number, number>
+}
+
+async function lookAhead(
   snapshot: Snapshot,
   storeId: number,
   isInRange: (row: PastRow) => boolean,
-): Promise<Map<string, Refund[]>> {
-  const refunds = new Map<string, Refund[]>()
+): Promise<Map<string, Ahead>> {
+  const books = new Map<string, Ahead>()
+  const aheadIn = (book: string) => {
+    const known = books.get(book)
+    if (known) return known
+    const made: Ahead = { refunds: [], lastHeirs: new Map() }
+    books.set(book, made)
+    return made
+  }
   for await (const slice of snapshot.orders(storeId, 0, Number.MAX_SAFE_INTEGER)) {
     for (const row of slice) {
-      const { turn, returned } = row.trace
-      if (!turn || turn.number === 0 || !returned || returned.number === null) continue
-      const own = refunds.get(turn.book) ?? []
+      const { turn, returned, inherited } = row.trace
+      if (!turn || turn.number === 0) continue
+      if (inherited) aheadIn(turn.book).lastHeirs.set(turn.number, row.id)
+      if (!returned || returned.number === null) continue
       const { outTradeNo } = row
-      own.push({ number: returned.number, turn, outTradeNo, isInRange: isInRange(row) })
-      refunds.set(turn.book, own)
+      const refund = { number: returned.number, turn, outTradeNo, isInRange: isInRange(row) }
+      aheadIn(turn.book).refunds.push(refund)
     }
   }
-  for (const own of refunds.values()) own.sort((a, b) => a.number - b.number)
-  return refunds
+  for (const { refunds } of books.values()) refunds.sort((a, b) => a.number - b.number)
+  return books
 }
 
 type Chain = ReturnType<typeof createChain>
 type CartTurn = { print: string; holders: number; outTradeNo: string; say: Report }
 
 /** One book, event by event: turns as their first order logs them, refunds by their numbers between them. */
-function createChain(book: string, refunds: readonly Refund[], tell: Report) {
+function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) {
   const running: Standings = new Map()
+  /** Until the last of the cart has inherited: however long the log, few carts are being made anew at a time. */
   const inCarts = new Map<number, CartTurn>()
   let last = 0
   let nextRefund = 0
@@ -167,6 +184,16 @@ function createChain(book: string, refunds: readonly Refund[], tell: Report) {
     return [`hands on ${-change} of ${id}; the log up to there says ${balance}`]
   }
 
+  /** Done with the turn once no order after this one inherits it. */
+  function leaveCart(number: number, id: number): void {
+    if ((lastHeirs.get(number) ?? 0) > id) return
+    const cart = inCarts.get(number)
+    inCarts.delete(number)
+    if (!cart || cart.holders === 1) return
+    const { outTradeNo, holders, say } = cart
+    say(outTradeNo, `turn ${number} of its cart is held by ${holders} orders`)
+  }
+
   return {
     book,
 
@@ -182,6 +209,7 @@ function createChain(book: string, refunds: readonly Refund[], tell: Report) {
           say(outTradeNo, `its turn is not as ${before.outTradeNo}, of the same cart, has it`)
         }
         if (row.turn !== null) before.holders += 1
+        leaveCart(turn.number, row.id)
         return
       }
       if (row.cartId === null && row.turn === null) {
@@ -192,6 +220,7 @@ function createChain(book: string, refunds: readonly Refund[], tell: Report) {
       if (row.cartId !== null) {
         const holders = row.turn === null ? 0 : 1
         inCarts.set(turn.number, { print: JSON.stringify(turn), holders, outTradeNo, say })
+        leaveCart(turn.number, row.id)
       }
       for (const [id, weight, change] of turn.handedOn ?? []) {
         if (weight === 0) for (const what of compareGone(id, change)) say(outTradeNo, what)
@@ -208,10 +237,6 @@ function createChain(book: string, refunds: readonly Refund[], tell: Report) {
 
     end(page: StoredBook | null): void {
       refundUntil(Number.POSITIVE_INFINITY)
-      for (const [number, { holders, outTradeNo, say }] of inCarts) {
-        if (holders !== 1)
-          say(outTradeNo, `turn ${number} of its cart is held by ${holders} orders`)
-      }
       const turn = page?.turn ?? 0
       if (turn !== last) tell(null, `book ${book} counts ${turn}, its orders ${last}`)
       const standings = page?.standings ?? new Map<string, Standing>()

@@ -6,6 +6,7 @@ import { gatherCrew, type KnownGuide } from '../rules/eligibility.ts'
 import { defaultPlan, type Plan } from '../rules/plan.ts'
 import { defaultRoster, type Roster } from '../rules/roster.ts'
 import { defaultStaff, type Staff } from '../rules/staff.ts'
+import { createOwnerImport } from './owner-import.ts'
 import {
   documents,
   guides,
@@ -61,6 +62,7 @@ const defaultSettings: MerchantSettings = {
  */
 export function openMirror(db: Db, maxReady = 2048) {
   const statements = prepare(db)
+  const setOwners = createOwnerImport(db)
   const ready = new Map<number, ReadyStore>()
 
   function readyStore(storeId: number, nowMs: number): ReadyStore | null {
@@ -340,15 +342,7 @@ export function openMirror(db: Db, maxReady = 2048) {
       statements.setOwner.run({ ...row, guideId, sinceMs, expiresAtMs })
     },
 
-    /** Sets all of them or none. */
-    setOwners(rows: readonly MemberOwner[]): void {
-      db.transaction(
-        () => {
-          for (const row of rows) statements.setOwner.run(row)
-        },
-        { behavior: 'immediate' },
-      )
-    },
+    setOwners,
 
     /** False when the member had no owner. */
     removeOwner: (merchant: string, memberId: string): boolean =>

@@ -1,11 +1,11 @@
 import type { Calendar } from './calendar.ts'
 import type { Crew, Member } from './eligibility.ts'
 import { partsOfDay, reachOf } from './lint-plan.ts'
-import { gaps, intersection, type Stretch, union } from './lint-stretches.ts'
 import { offsetAt, type Subject, type Warning } from './lint-subject.ts'
 import { dateOf, weekdayOf } from './names.ts'
 import type { Condition, Step, When } from './plan.ts'
 import { minutesPerDay, readRoster } from './roster.ts'
+import { gaps, intersection, type Stretch, union } from './stretches.ts'
 import { type Circumstance, holdsWhen } from './when.ts'
 
 const minuteMs = 60_000
@@ -104,8 +104,8 @@ function availableOn(
   if (condition === 'always') return [onDay(day, 0, minutesPerDay)]
   const spans = presence.spansOn(day)
   const present = serving.filter(({ id }) => spans.has(id) && presence.absenceOn(id, day) === null)
-  // Guides of one shift share its span, and those of `*` the list of them.
-  const lists = new Set(present.map(({ id }) => spans.get(id) ?? []))
+  // Guides of one shift share its span, and all on the staff the list of `*`.
+  const lists = new Set(present.flatMap(({ id }) => spans.get(id) ?? []))
   const shifts = [...new Set([...lists].flat())].map(({ from, to }) => onDay(day, from, to))
   if (condition === 'on_shift' || present.length === 0) return shifts
   return [...shifts, onDay(day, dayStartsAtMinute, dayStartsAtMinute + minutesPerDay)]

@@ -1,9 +1,9 @@
 import type { Crew, Member } from './eligibility.ts'
-import type { Stretch } from './lint-stretches.ts'
 import { rosteredGuides, type Subject, type Warning } from './lint-subject.ts'
 import { minutesOf, weekdays } from './names.ts'
 import type { Condition, Plan, Step, StepOf, When } from './plan.ts'
 import { minutesPerDay } from './roster.ts'
+import type { Stretch } from './stretches.ts'
 
 /** Whom a step can choose at all, barred or not, and what is asked of them. */
 export type Reach = { who: readonly Member[]; condition: Condition }

@@ -1,6 +1,12 @@
 import { isPast, type Leave, type Subject, type Warning } from './lint-subject.ts'
 import { dateOf } from './names.ts'
 
+/**
+ * How many leaves each of the two checks of covers reads, those read again included: many times what a full list of
+ * leaves needs, but for chains that nobody writes. What is not looked at is not told of.
+ */
+const maxLeavesRead = 300_000
+
 export function rosterWarnings(subject: Subject): Warning[] {
   return [
     ...coverCycles(subject),
@@ -16,6 +22,7 @@ export function rosterWarnings(subject: Subject): Warning[] {
  */
 function coverCycles(subject: Subject): Warning[] {
   const { leaves, today } = subject
+  const covers = createCovers(subject)
   const days = leaves
     .flatMap(({ guide, from, to }) => [
       { guide, day: Math.max(from, today) },
@@ -25,7 +32,7 @@ function coverCycles(subject: Subject): Warning[] {
     .sort((a, b) => a.day - b.day)
   const seen = new Set<string>()
   return days.flatMap(({ guide, day }) => {
-    const circle = circleFrom(guide, day, subject)
+    const circle = circleFrom(guide, day, covers)
     const key = circle?.toSorted().join(' ')
     if (!circle || key === undefined || seen.has(key)) return []
     seen.add(key)
@@ -33,16 +40,43 @@ function coverCycles(subject: Subject): Warning[] {
   })
 }
 
-function coverOn({ crew }: Subject, guide: string, day: number): string | null {
-  return crew.presence.absenceOn(guide, day)?.cover ?? null
+type Covers = ReturnType<typeof createCovers>
+
+/** Who is away and who stands in, for as long as reading on is worth it. */
+function createCovers({ leaves, crew: { presence } }: Subject) {
+  const byGuide = Map.groupBy(leaves, ({ guide }) => guide)
+  let left = maxLeavesRead
+
+  function leavesOf(guide: string): readonly Leave[] {
+    const own = byGuide.get(guide) ?? []
+    left -= own.length + 1
+    return own
+  }
+
+  return {
+    isSpent: () => left <= 0,
+
+    absenceOn: (guide: string, day: number) =>
+      leavesOf(guide).length === 0 ? null : presence.absenceOn(guide, day),
+
+    /** The next day on which one of them comes or goes. */
+    nextChange: (guides: readonly string[], day: number): number =>
+      guides
+        .flatMap(guide => leavesOf(guide).flatMap(({ from, to }) => [from, to + 1]))
+        .reduce(
+          (next, change) => (change > day && change < next ? change : next),
+          Number.POSITIVE_INFINITY,
+        ),
+  }
 }
 
-function circleFrom(guide: string, day: number, subject: Subject): string[] | null {
+function circleFrom(guide: string, day: number, covers: Covers): string[] | null {
   const path = new Set<string>()
   let at: string | null = guide
   while (at !== null && !path.has(at)) {
+    if (covers.isSpent()) return null
     path.add(at)
-    at = coverOn(subject, at, day)
+    at = covers.absenceOn(at, day)?.cover ?? null
   }
   return at === guide ? [...path] : null
 }
@@ -61,11 +95,11 @@ function cycleWarning(circle: readonly string[], day: number, { leaves }: Subjec
 }
 
 function coversAwayToo(subject: Subject): Warning[] {
-  const byGuide = Map.groupBy(subject.leaves, ({ guide }) => guide)
+  const covers = createCovers(subject)
   return subject.leaves.flatMap(leave => {
     const { index, guide, from, to, cover } = leave
-    if (cover === null || to < subject.today || !isAwayToo(leave, cover, subject, byGuide))
-      return []
+    if (cover === null || to < subject.today) return []
+    if (!isAwayToo(leave, cover, subject.today, covers)) return []
     const [since, sinceZh] = Number.isFinite(to)
       ? [`from ${dateOf(from)} to ${dateOf(to)}`, `${dateOf(from)} 至 ${dateOf(to)}`]
       : [`from ${dateOf(from)} on`, `${dateOf(from)} 起`]
@@ -84,37 +118,23 @@ function coversAwayToo(subject: Subject): Warning[] {
 function isAwayToo(
   { guide, from, to }: Leave,
   cover: string,
-  subject: Subject,
-  byGuide: ReadonlyMap<string, readonly Leave[]>,
+  today: number,
+  covers: Covers,
 ): boolean {
-  for (let day = Math.max(from, subject.today); day <= to; ) {
+  for (let day = Math.max(from, today); day <= to; ) {
     const chain = new Set([guide])
     let at = cover
-    for (let next: string | null = cover; next !== null; next = coverOn(subject, at, day)) {
-      if (chain.has(next)) return false
+    for (let next: string | null = cover; next !== null; ) {
+      if (chain.has(next) || covers.isSpent()) return false
       at = next
       chain.add(at)
+      next = covers.absenceOn(at, day)?.cover ?? null
     }
-    if (subject.crew.presence.absenceOn(at, day) === null) return false
-    day = nextChange([...chain], day, byGuide)
+    if (covers.absenceOn(at, day) === null) return false
+    day = covers.nextChange([...chain], day)
     if (!Number.isFinite(day)) return true
   }
   return true
-}
-
-/** The next day on which one of them comes or goes. */
-function nextChange(
-  guides: readonly string[],
-  day: number,
-  byGuide: ReadonlyMap<string, readonly Leave[]>,
-): number {
-  const changes = guides.flatMap(guide =>
-    (byGuide.get(guide) ?? []).flatMap(({ from, to }) => [from, to + 1]),
-  )
-  return changes.reduce(
-    (next, change) => (change > day && change < next ? change : next),
-    Number.POSITIVE_INFINITY,
-  )
 }
 
 function overlappingOverrides(subject: Subject): Warning[] {

@@ -9,6 +9,7 @@ import {
   weekdayOf,
   weekdays,
 } from './names.ts'
+import { type Stretch, union } from './stretches.ts'
 
 const namedGuide = guideIdSchema.refine(
   id => id !== '*',
@@ -101,20 +102,23 @@ export const defaultRoster: Roster = {
 
 export const minutesPerDay = 24 * 60
 
-/** Minutes of the day on which the shift starts; `to` may pass the end of that day. */
-export type Span = { from: number; to: number }
+/**
+ * When a guide is on, in minutes of the day on which the shift starts; `to` may pass the end of that day. In lists, since
+ * the shifts of `*` are one that all on the staff share, beside what each has alone.
+ */
+export type Spans = readonly (readonly Stretch[])[]
 
 export type Absence = { kind: 'AWAY' | 'LEFT'; cover: string | null }
 
 /** A roster made ready: what each local day holds. */
 export type Presence = {
   /** The shifts that belong to a day, by guide; absences not looked at. */
-  spansOn(day: number): ReadonlyMap<string, readonly Span[]>
+  spansOn(day: number): ReadonlyMap<string, Spans>
   absenceOn(guideId: string, day: number): Absence | null
 }
 
 const maxDaysKept = 64
-const nobody: ReadonlyMap<string, readonly Span[]> = new Map()
+const nobody: ReadonlyMap<string, Spans> = new Map()
 
 export function readRoster(roster: Roster, staffIds: readonly string[]): Presence {
   const byWeekday = new Map(weekdays.map(day => [day, spansOf(weeklyOn(roster, day), staffIds)]))
@@ -124,9 +128,9 @@ export function readRoster(roster: Roster, staffIds: readonly string[]): Presenc
     overrides.set(day, [...(overrides.get(day) ?? []), override])
   }
   const absences = absencesByGuide(roster)
-  const overridden = new Map<number, ReadonlyMap<string, readonly Span[]>>()
+  const overridden = new Map<number, ReadonlyMap<string, Spans>>()
 
-  function overriddenDay(day: number): ReadonlyMap<string, readonly Span[]> {
+  function overriddenDay(day: number): ReadonlyMap<string, Spans> {
     const known = overridden.get(day)
     if (known) return known
     const made = spansOf(shiftsOn(roster, overrides.get(day) ?? [], day), staffIds)
@@ -159,10 +163,10 @@ function shiftsOn(roster: Roster, overrides: NonNullable<Roster['dates']>, day: 
   return [...base, ...overrides.flatMap(({ shifts }) => shifts ?? [])]
 }
 
-/** The shifts of `*` are one list, shared by all on the staff whom no other shift names. */
-function spansOf(shifts: readonly Shift[], staffIds: readonly string[]): Map<string, Span[]> {
-  const spans = new Map<string, Span[]>()
-  const everybody: Span[] = []
+/** However many shifts are of `*`, they are one list of stretches apart, and no guide has a copy of it. */
+function spansOf(shifts: readonly Shift[], staffIds: readonly string[]): Map<string, Spans> {
+  const everybody: Stretch[] = []
+  const named = new Map<string, Stretch[]>()
   for (const shift of shifts) {
     const from = minutesOf(shift.from)
     const to = minutesOf(shift.to)
@@ -172,15 +176,18 @@ function spansOf(shifts: readonly Shift[], staffIds: readonly string[]): Map<str
       continue
     }
     for (const guide of shift.guides) {
-      const own = spans.get(guide)
+      const own = named.get(guide)
       if (own) own.push(span)
-      else spans.set(guide, [span])
+      else named.set(guide, [span])
     }
   }
+  const spans = new Map<string, Spans>([...named].map(([id, own]) => [id, [own]]))
   if (everybody.length === 0) return spans
+  const shared = union(everybody)
+  const alone: Spans = [shared]
   for (const id of staffIds) {
-    const own = spans.get(id)
-    spans.set(id, own ? [...everybody, ...own] : everybody)
+    const own = named.get(id)
+    spans.set(id, own ? [shared, own] : alone)
   }
   return spans
 }
@@ -225,8 +232,8 @@ export function missedNight(
 
 /** Whether a shift that belongs to the day holds the minute, which may pass the end of that day. */
 function holds(presence: Presence, guideId: string, day: number, minute: number): boolean {
-  for (const { from, to } of presence.spansOn(day).get(guideId) ?? []) {
-    if (minute >= from && minute < to) return true
+  for (const list of presence.spansOn(day).get(guideId) ?? []) {
+    for (const { from, to } of list) if (minute >= from && minute < to) return true
   }
   return false
 }

@@ -26,6 +26,7 @@ beforeEach(async () => {
   second = guides[1] ?? ''
 })
 
+const staffTag = async () => (await ask('GET', `/stores/${storeId}/staff`)).etag ?? ''
 const pauseOf = (guideId: string) =>
   `/stores/${storeId}/guides/${encodeURIComponent(guideId)}/pause`
 const pause = (guideId: string, body: unknown = { minutes: 30, why: '午饭' }) =>
@@ -133,7 +134,7 @@ describe('GET on-duty', () => {
       timezone: 'Asia/Shanghai',
       guides: [{ id: first }, { id: second, caps: { per_day: 1 } }, { id: 'UNKNOWN' }],
     }
-    await ask('PUT', `/stores/${storeId}/staff`, { ifMatch: '"0"', body: staff })
+    await ask('PUT', `/stores/${storeId}/staff`, { ifMatch: await staffTag(), body: staff })
     expect(await duty()).toEqual({ [first]: null, [second]: null, UNKNOWN: 'UNREGISTERED' })
 
     await pause(first)
@@ -162,7 +163,8 @@ describe('GET on-duty', () => {
     expect(await duty(at(-5 * minuteMs))).toEqual({ [first]: null, [second]: null })
     const from = encodeURIComponent(new Date(Date.now() + 60 * minuteMs).toISOString())
     const body = { timezone: 'Asia/Shanghai', guides: [{ id: second }] }
-    await ask('PUT', `/stores/${storeId}/staff?effective_at=${from}`, { ifMatch: '"0"', body })
+    const ifMatch = await staffTag()
+    await ask('PUT', `/stores/${storeId}/staff?effective_at=${from}`, { ifMatch, body })
     expect(Object.keys(await duty(at(59 * minuteMs)))).toEqual([first, second].sort())
     expect(Object.keys(await duty(at(61 * minuteMs)))).toEqual([second])
   })

@@ -333,6 +333,32 @@ describe('a simulation', () => {
 })
 
 describe('the few places for reports', () => {
+  it('are not all for one key: its third report waits while those of others are made', async () => {
+    const { id } = await aStore(3)
+    const [busy, other] = [rig.mint({ scope: 'manage' }), rig.mint({ scope: 'manage' })]
+    const body = { orders: Array.from({ length: 1000 }, () => ({})) }
+    const simulate = (key: string) =>
+      rig.request('POST', `/stores/${id}/simulate`, {
+        body,
+        headers: { authorization: `Bearer ${key}` },
+      })
+    const answers = await Promise.all([busy, busy, busy, busy, other, other].map(simulate))
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 503, 503, 200, 200])
+    const problem = answers[2]
+    expect(problem?.headers.get('retry-after')).toBe('5')
+    expect(JSON.parse((await problem?.text()) ?? '')).toMatchObject({ code: 'overloaded' })
+    expect((await simulate(busy)).status).toBe(200)
+  })
+
+  it('are free again to a key whose reports were refused', async () => {
+    const { id } = await aStore(1)
+    const key = rig.mint({ scope: 'manage' })
+    const headers = { authorization: `Bearer ${key}` }
+    const ask = (body: object) => rig.request('POST', `/stores/${id}/simulate`, { body, headers })
+    for (let report = 0; report < 5; report++) expect((await ask({ orders: [] })).status).toBe(400)
+    expect((await ask({ orders: [{}] })).status).toBe(200)
+  })
+
   it('are free again after the file could not be opened', async () => {
     const { id } = await aStore(1)
     const { name } = rig.db.$client

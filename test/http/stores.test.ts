@@ -45,7 +45,7 @@ describe('PUT /stores/{id}', () => {
     const made = await admin('PUT', '/stores/3100', store)
     expect(made).toMatchObject({ status: 201, json: { store_id: 3100, ...store } })
     for (const kind of ['staff', 'roster', 'plan']) {
-      expect((await ask('GET', `/stores/3100/${kind}`)).etag).toBe('"0"')
+      expect((await ask('GET', `/stores/3100/${kind}`)).etag).toMatch(/^"0/)
     }
     const order = await readJson(await rig.assign(randomNo(), { store_id: 3100 }))
     expect(order).toMatchObject({ status: 'unassigned', guide_id: null })

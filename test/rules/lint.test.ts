@@ -663,6 +663,11 @@ function dropAfterFirst(leave: NonNullable<Documents['roster']['away']>[number],
 
 describe('the largest documents', () => {
   const ids = Array.from({ length: 1000 }, (_, index) => `G${index}`)
+  const registered: Parameters<typeof lint>[1] = {
+    storeId: 1,
+    merchant: 'm',
+    guides: new Map(ids.map(id => [id, { id, storeId: 1, merchant: 'm', state: 'registered' }])),
+  }
   const many = (guides: string[], count = 1000) =>
     Array.from({ length: count }, (_, index) => ({
       ...daily('00:00', '00:00', guides),
@@ -672,17 +677,124 @@ describe('the largest documents', () => {
   it('are linted in a moment, though every shift of every day is for all on the staff', () => {
     const largest = documents({ guides: ids.map(id => ({ id })), weekly: many(['*']) })
     const startMs = performance.now()
-    lint(largest, world(), { fromMs: mondayMs, days: 14 })
+    lint(largest, registered, { fromMs: mondayMs, days: 14 })
     expect(performance.now() - startMs).toBeLessThan(500)
   })
 
-  it('hold a shift of all on the staff once, beside what a guide has alone', () => {
+  const minutes = (minute: number) =>
+    `${String(Math.floor(minute / 60) % 24).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`
+  /** No two of them touch. */
+  const apart = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      ...daily('00:00', '00:00', ['*']),
+      from: minutes(index * 2),
+      to: minutes(index * 2 + 1),
+    }))
+  const onDate = (nth: number) => ({
+    date: '2026-11-25',
+    mode: 'add' as const,
+    shifts: many(['*'], 100).map(({ shift, guides }, index) => ({
+      shift,
+      guides,
+      from: minutes((nth * 7 + index * 2) % 1440),
+      to: minutes((nth * 7 + index * 2 + 1) % 1440),
+    })),
+  })
+
+  it.each([
+    ['in a thousand shifts a day', { weekly: many(['*'], 999), dates: [] }],
+    ['in 719 that do not touch', { weekly: apart(719), dates: [] }],
+    [
+      'in 48,900 of one date',
+      { weekly: [], dates: Array.from({ length: 489 }, (_, nth) => onDate(nth)) },
+    ],
+  ])(
+    'are read and linted in a moment, all on the staff being on %s beside their own',
+    (_, { weekly, dates }) => {
+      const own = hours('09:00', '18:00', ids)
+      const onceOwn = { date: '2026-11-25', mode: 'add' as const, shifts: [own] }
+      const largest = documents({
+        guides: ids.map(id => ({ id })),
+        weekly: dates.length === 0 ? [...weekly, { ...own, days: allWeek }] : [],
+        dates: dates.length === 0 ? [] : [...dates, onceOwn],
+      })
+      const startMs = performance.now()
+      readRoster(largest.roster, ids)
+      const readMs = performance.now() - startMs
+      lint(largest, registered, { fromMs: mondayMs, days: 14 })
+      expect([readMs < 100, performance.now() - startMs < 500]).toEqual([true, true])
+    },
+  )
+
+  const yearOff = { from: '2026-11-24', to: '2027-11-23' }
+  const half = Array.from({ length: 2500 }, (_, index) => index)
+
+  it.each([
+    [
+      'each covers for the one before',
+      Array.from({ length: 5000 }, (_, nth) => ({
+        ...yearOff,
+        guide: `G${nth}`,
+        cover: `G${nth + 1}`,
+      })),
+    ],
+    [
+      'all cover for one another in a circle',
+      Array.from({ length: 5000 }, (_, nth) => ({
+        ...yearOff,
+        guide: `G${nth}`,
+        cover: `G${(nth + 1) % 5000}`,
+      })),
+    ],
+    [
+      'one is away for years a thousand times over, and the cover day by day',
+      [
+        ...half.map(() => ({ guide: 'A', from: '2026-11-24', to: '2036-11-24', cover: 'B' })),
+        ...half
+          .map(nth => dateOf(dayNumber('2026-11-24') + nth))
+          .map(day => ({ guide: 'B', from: day, to: day })),
+      ],
+    ],
+  ])('are linted in a moment, though of 5,000 away %s', (_, away) => {
+    const largest = documents({ away })
+    const startMs = performance.now()
+    lint(largest, registered, { fromMs: mondayMs, days: 14 })
+    expect(performance.now() - startMs).toBeLessThan(500)
+  })
+
+  it('tell of the last circle of covers, though a thousand guides are on leave five times each', () => {
+    const away = Array.from({ length: 5000 }, (_, nth) => {
+      const [guide, time] = [nth % 1000, Math.floor(nth / 1000)]
+      const isLast = time === 4 && guide < 50
+      const day = dateOf(dayNumber('2026-11-24') + time * 50 + (isLast ? 45 : guide % 40))
+      const cover = isLast ? guide ^ 1 : (guide + 1) % 1000
+      return { guide: `G${guide}`, from: day, to: day, cover: `G${cover}` }
+    })
+    const told = lint(documents({ away }), registered, { fromMs: mondayMs, days: 14 })
+    expect(told.filter(({ code }) => code === 'COVER_CYCLE')).toHaveLength(25)
+  })
+
+  it('hold the shifts of all on the staff once, beside what a guide has alone', () => {
     const own = daily('09:00', '10:00', ['G1'])
-    const presence = readRoster(rosterSchema.parse({ weekly: [...many(['*'], 9), own] }), ids)
+    const presence = readRoster(rosterSchema.parse({ weekly: [...apart(9), own] }), ids)
     const spans = presence.spansOn(dayNumber('2026-11-23'))
-    expect([spans.size, spans.get('G1')?.length]).toEqual([1000, 10])
-    expect(spans.get('G0')).toHaveLength(9)
+    expect(spans.size).toBe(1000)
+    expect(spans.get('G0')?.map(list => list.length)).toEqual([9])
+    expect(spans.get('G1')?.map(list => list.length)).toEqual([9, 1])
+    expect(spans.get('G1')?.[0]).toBe(spans.get('G0')?.[0])
     expect(spans.get('G2')).toBe(spans.get('G0'))
+  })
+
+  it('hold shifts of all on the staff that touch or overlap as one stretch', () => {
+    const touching = [daily('09:00', '12:00', ['*']), daily('12:00', '15:00', ['*'])]
+    const weekly = [daily('22:00', '02:00', ['*']), ...touching, daily('10:00', '11:00', ['*'])]
+    const presence = readRoster(rosterSchema.parse({ weekly }), ['A'])
+    expect(presence.spansOn(dayNumber('2026-11-23')).get('A')).toEqual([
+      [
+        { from: 540, to: 900 },
+        { from: 1320, to: 1560 },
+      ],
+    ])
   })
 
   it.each([

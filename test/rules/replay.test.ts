@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
+import { replayPeriod } from '../../src/assignment/replays.ts'
 import type { Order, OrderTrace } from '../../src/ledger/ledger.ts'
 import { createReplay, type PastOrder, type ReplayReport } from '../../src/rules/replay.ts'
 import { aDirectory } from '../support/ledger.ts'
@@ -15,7 +16,7 @@ import {
   live,
   openPast,
 } from '../support/past.ts'
-import { aStore, hourMs, mondayMs } from '../support/rules.ts'
+import { aStaff, aStore, hourMs, mondayMs } from '../support/rules.ts'
 
 const directory = aDirectory()
 const past = openPast(`${directory.path}/past.db`)
@@ -133,6 +134,62 @@ describe('a replay', () => {
       { numRuns: 200 },
     )
     expect(changed).toBeGreaterThan(80)
+  })
+
+  it('knows who was quarantined then, whatever came to them since, though the first order was too late to be asked about', async () => {
+    const store = past.openStore(aStoreId(), ['A', 'B', 'C'], {
+      staff: aStaff(['A', 'B', 'C']),
+      plan: aPlan({ use: 'rotate' }),
+    })
+    const fromMs = past.clock.ms
+    await live(past, store.storeId, [
+      order({ createdAtMs: fromMs - hourMs }),
+      ...Array.from({ length: 6 }, () => order()),
+      { kind: 'quarantine', guide: 'A' },
+      order(),
+    ])
+    const report = await replayed(store, { fromMs, toMs: past.clock.ms + 1 }, {})
+    expect(report).toMatchObject({ orders: 8, changed: 0 })
+  })
+
+  it.each([
+    ['once, whoever was quarantined meanwhile, when the draft has all three', 'all', 1],
+    ['once for each version of a document that it lacks', 'staff', 3],
+  ])('reads the documents %s', async (_, drafted, readings) => {
+    const store = past.openStore(aStoreId(), ['A', 'B', 'C'], {})
+    const fromMs = past.clock.ms
+    const states: Event[] = ['A', 'B', 'C'].flatMap(guide => [
+      { kind: 'quarantine', guide },
+      order(),
+      { kind: 'register', guide },
+      order(),
+    ])
+    const plans = [1, 2].flatMap((max_age_days): Event[] => [
+      {
+        kind: 'publish',
+        documents: { plan: aPlan({ use: 'owner', max_age_days }, { use: 'rotate' }) },
+      },
+      ...states,
+    ])
+    await live(past, store.storeId, [...states, ...plans])
+    let read = 0
+    const mirror = {
+      ...past.mirror,
+      rulesFor: (...asked: Parameters<typeof past.mirror.rulesFor>) => {
+        read += 1
+        return past.mirror.rulesFor(...asked)
+      },
+    }
+    const { staff, roster, plan } = past.mirror.documentsAt(store, past.clock.ms)
+    const draft = {
+      staff: staff.body,
+      roster: roster.body,
+      ...(drafted === 'all' ? { plan: plan.body } : {}),
+    }
+    const report = await past.history.read(snapshot =>
+      replayPeriod(mirror, snapshot, store, { fromMs, toMs: past.clock.ms + 1 }, draft),
+    )
+    expect([report.orders, report.changed, read]).toEqual([18, 0, readings])
   })
 
   it('shows which orders change, who gets more, and what is left uncovered', async () => {

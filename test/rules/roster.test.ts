@@ -164,7 +164,7 @@ function withSpans(change: (from: number, to: number) => number): Read {
         new Map(
           [...presence.spansOn(day)].map(([id, spans]) => [
             id,
-            spans.map(({ from, to }) => ({ from, to: change(from, to) })),
+            spans.map(list => list.map(({ from, to }) => ({ from, to: change(from, to) }))),
           ]),
         ),
     }

@@ -1,0 +1,26 @@
+import type { MiddlewareHandler } from 'hono'
+import { AppError } from '../errors.ts'
+import type { Env } from './edge.ts'
+
+/** Lets a key have `maxEach` requests under way at once, so that no key takes every place there is. */
+export function createPlaces(maxEach: number): MiddlewareHandler<Env> {
+  const taken = new Map<string, number>()
+
+  return async (context, next) => {
+    const { id } = context.var.key
+    const before = taken.get(id) ?? 0
+    if (before >= maxEach) {
+      throw new AppError('overloaded', `This key has ${maxEach} reports being made already.`, {
+        retryAfterSeconds: 5,
+      })
+    }
+    taken.set(id, before + 1)
+    try {
+      await next()
+    } finally {
+      const left = (taken.get(id) ?? 1) - 1
+      if (left > 0) taken.set(id, left)
+      else taken.delete(id)
+    }
+  }
+}
