@@ -87,7 +87,7 @@ const importSchema = z
   })
   .openapi('GuideImport')
 
-const guideParams = z.object({ guide_id: guideIdSchema.openapi({ param: { in: 'path' } }) })
+const guideParams = z.object({ guide_id: guideIdSchema })
 
 /** How long a caller who does not say otherwise waits for a file or a sync. */
 const defaultWaitMs = 20_000
