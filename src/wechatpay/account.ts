@@ -61,7 +61,11 @@ export function openAccount(
           failed: cause => tell('error', { err: cause }, 'platform certificates'),
         })
 
+  // The first download is the check, which says itself what came of it.
+  let checked = false
+
   function downloaded(result: Downloaded): void {
+    if (!checked && result.kind !== 'accepted') return
     if (result.kind === 'accepted') {
       const serials = platformKeys.certificates().map(({ serial }) => serial)
       tell('info', { serials }, 'platform certificates')
@@ -111,6 +115,7 @@ export function openAccount(
       const result = watch
         ? await watch.refresh(checkMs)
         : await client.probe({ host: 0, timeoutMs: checkMs })
+      checked = true
       const verdict = judge(result, account)
       if (verdict.kind === 'refused') throw new StartError(verdict.sentence)
       if (verdict.kind === 'open') {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { constants, type KeyObject, publicEncrypt, subtle } from 'node:crypto'
+import { constants, type KeyObject, publicEncrypt, subtle, type webcrypto } from 'node:crypto'
 
 /** What RSA-2048 with OAEP and SHA-1 holds: 256 − 2 × 20 − 2 bytes. */
 export const maxSensitiveBytes = 214
@@ -26,11 +26,20 @@ export async function decryptSensitive(
   merchantKey: KeyObject,
 ): Promise<string | null> {
   try {
-    const algorithm = { name: 'RSA-OAEP', hash: 'SHA-1' }
-    const key = merchantKey.toCryptoKey(algorithm, false, ['decrypt'])
+    const key = decryptionKey(merchantKey)
     const bytes = await subtle.decrypt('RSA-OAEP', key, Buffer.from(ciphertext, 'base64'))
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
     return null
   }
+}
+
+const decryptionKeys = new WeakMap<KeyObject, webcrypto.CryptoKey>()
+
+function decryptionKey(key: KeyObject): webcrypto.CryptoKey {
+  const known = decryptionKeys.get(key)
+  if (known) return known
+  const made = key.toCryptoKey({ name: 'RSA-OAEP', hash: 'SHA-1' }, false, ['decrypt'])
+  decryptionKeys.set(key, made)
+  return made
 }

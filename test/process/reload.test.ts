@@ -1,0 +1,220 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { copyFileSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { eventually, scratchDir } from '../support/rig.ts'
+import {
+  type Env,
+  prepareData,
+  settingsFor,
+  startProcess,
+  writeSecret,
+} from '../support/service-process.ts'
+
+let dir: string
+let simulator: Simulator
+let env: Env
+let key: string
+
+beforeEach(async () => {
+  dir = scratchDir()
+  simulator = await startSimulator({ stateDir: join(dir, 'sim') })
+  const { WECHATPAY_SERIAL_NO: _, ...settings } = settingsFor(simulator, join(dir, 'data'))
+  env = {
+    ...settings,
+    WECHATPAY_PRIVATE_KEY_FILE: join(dir, 'apiclient_key.pem'),
+    WECHATPAY_CERTIFICATE_FILE: join(dir, 'apiclient_cert.pem'),
+  }
+  takeOver()
+  const merchant = env['WECHATPAY_MCHID'] ?? ''
+  key = prepareData(join(dir, 'data'), mirror => {
+    mirror.putStore({ storeId: 1001, merchant, name: 'store', timezone: 'Asia/Shanghai' })
+    for (const id of ['G1', 'G2', 'G3', 'G4'])
+      mirror.putGuide({ id, storeId: 1001, state: 'registered' })
+  })
+})
+afterEach(async () => {
+  await simulator.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+/** What an operator does with what the merchant platform gave. */
+function takeOver(): void {
+  copyFileSync(join(simulator.stateDir, 'merchant.key'), join(dir, 'apiclient_key.pem'))
+  copyFileSync(join(simulator.stateDir, 'merchant.cert'), join(dir, 'apiclient_cert.pem'))
+}
+
+async function control(method: string, path: string, body?: object) {
+  const answer = await fetch(`${simulator.url}/_sim${path}`, {
+    method,
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  })
+  expect(answer.status).toBeLessThan(300)
+  return JSON.parse((await answer.text()) || 'null')
+}
+
+type Order = { status: string; guide_id: string | null }
+
+async function post(url: string, no: string): Promise<Order> {
+  const answer = await fetch(`${url}/orders/${no}/assign`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      prefer: 'wait=5',
+    },
+    body: '{"store_id":1001}',
+  })
+  expect([200, 202]).toContain(answer.status)
+  const order: Order = JSON.parse(await answer.text())
+  return order
+}
+
+/** The assigns that came, and how each was answered. */
+async function assigns(): Promise<
+  { serialNo: string; no: string; status: number; valid: boolean }[]
+> {
+  const { entries } = await control('GET', '/log?since=0')
+  return entries
+    .filter(({ path }: { path: string }) => path.endsWith('/assign'))
+    .map((entry: { body: string; signature_valid: boolean; answer: { status: number } }) => ({
+      no: JSON.parse(entry.body).out_trade_no,
+      status: entry.answer.status,
+      valid: entry.signature_valid,
+    }))
+}
+
+it('SIGHUP under load changes over to the new merchant key: no order fails, none is refused', async () => {
+  const running = await startProcess(env)
+  const told = new Map<string, Order>()
+  let over = false
+  const till = async (place: number) => {
+    for (let n = 0; !over; n++)
+      told.set(`S${place}-${n}`, await post(running.url, `S${place}-${n}`))
+  }
+  const tills = Array.from({ length: 12 }, (_, place) => till(place))
+  for (let round = 1; round <= 3; round++) {
+    await new Promise(done => setTimeout(done, 200))
+    const { serial_no } = await control('POST', '/merchant-key', { overlap_seconds: 2 })
+    takeOver()
+    running.child.kill('SIGHUP')
+    await eventually(async () => running.output().includes(serial_no))
+    await new Promise(done => setTimeout(done, 2100))
+  }
+  over = true
+  await Promise.all(tills)
+  expect(told.size).toBeGreaterThan(1000)
+  const failed = [...told].filter(([, { status }]) => status !== 'assigned')
+  expect(failed).toEqual([])
+  const sent = await assigns()
+  expect(sent.filter(({ valid, status }) => !valid || status !== 204)).toEqual([])
+  expect(running.output().split('the keys were changed').length - 1).toBe(3)
+  expect(await running.end('SIGTERM')).toBe(0)
+}, 60_000)
+
+const garbage: [what: string, spoil: () => unknown, says: RegExp][] = [
+  [
+    'a key file that is gone',
+    () => rmSync(join(dir, 'apiclient_key.pem')),
+    /KEY_FILE: .* does not exist/,
+  ],
+  [
+    'a key file that is no key',
+    () => writeSecret(join(dir, 'apiclient_key.pem'), 'x'),
+    /is not a private key/,
+  ],
+  [
+    'a key file that others can read',
+    () => writeSecret(join(dir, 'apiclient_key.pem'), aKey(), 0o644),
+    /open to other users/,
+  ],
+  [
+    'a key that is not of the certificate',
+    () => writeSecret(join(dir, 'apiclient_key.pem'), aKey()),
+    /does not belong to the private key/,
+  ],
+  [
+    'a pair that WeChat Pay does not know',
+    async () => {
+      const other = await startSimulator({ stateDir: join(dir, 'other') })
+      copyFileSync(join(other.stateDir, 'merchant.key'), join(dir, 'apiclient_key.pem'))
+      copyFileSync(join(other.stateDir, 'merchant.cert'), join(dir, 'apiclient_cert.pem'))
+      await other.stop()
+    },
+    /do not belong together: WeChat Pay answered 401 SIGN_ERROR/,
+  ],
+  [
+    'a new pair while WeChat Pay does not answer',
+    async () => {
+      await control('POST', '/merchant-key', { overlap_seconds: 60 })
+      takeOver()
+      await control('PUT', '/faults', {
+        script: [{ on: 'certificates', do: 'status_500', times: 3 }],
+      })
+    },
+    /could not be asked whether the keys fit: status 500/,
+  ],
+  [
+    'another 公钥 under the same id',
+    () => writeSecret(join(simulator.stateDir, 'platform.pub'), aKey('public')),
+    /WECHATPAY_PUBLIC_KEY_FILE holds another key than before/,
+  ],
+]
+
+function aKey(half: 'private' | 'public' = 'private'): string {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return half === 'private'
+    ? privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    : publicKey.export({ type: 'spki', format: 'pem' }).toString()
+}
+
+it('SIGHUP with keys that are wrong is one sentence in the log, and the old ones go on', async () => {
+  const running = await startProcess(env)
+  const publicKey = readFileSync(join(simulator.stateDir, 'platform.pub'), 'utf8')
+  await eventually(async () => running.output().includes('admin key'))
+  let n = 0
+  for (const [what, spoil, says] of garbage) {
+    await spoil()
+    const from = running.output().length
+    running.child.kill('SIGHUP')
+    const said = () => running.output().slice(from)
+    await eventually(async () => said().includes('the keys stay as they were'))
+    expect(said(), what).toMatch(says)
+    expect(said().trim().split('\n'), what).toHaveLength(1)
+    expect(await post(running.url, `B${n++}`), what).toMatchObject({ status: 'assigned' })
+    writeSecret(join(simulator.stateDir, 'platform.pub'), publicKey)
+    takeOver()
+  }
+  running.child.kill('SIGHUP')
+  await eventually(async () => running.output().includes('the keys were changed'))
+  expect(await post(running.url, 'last')).toMatchObject({ status: 'assigned' })
+  expect(running.output()).not.toContain('PRIVATE KEY')
+  expect(await running.end('SIGTERM')).toBe(0)
+}, 60_000)
+
+it('in certificate mode it starts, verifies, and starts again from what it kept while the list cannot be asked for', async () => {
+  await control('PUT', '/policies', { key_mode: 'certificate' })
+  const { WECHATPAY_PUBLIC_KEY_ID: _, WECHATPAY_PUBLIC_KEY_FILE: __, ...rest } = env
+  const certificateMode = {
+    ...rest,
+    WECHATPAY_APIV3_KEY_FILE: join(simulator.stateDir, 'apiv3.key'),
+  }
+  const first = await startProcess(certificateMode)
+  expect(await post(first.url, 'C1')).toMatchObject({ status: 'assigned' })
+  first.child.kill('SIGHUP')
+  await eventually(async () => first.output().includes('the keys were read again'))
+  expect(await first.end('SIGTERM')).toBe(0)
+  await control('PUT', '/faults', {
+    script: [{ on: 'certificates', do: 'status_502', times: 100 }],
+  })
+  const second = await startProcess(certificateMode)
+  expect(second.output()).toContain('could not be asked')
+  expect(await post(second.url, 'C2')).toMatchObject({ status: 'assigned' })
+  expect(await second.end('SIGTERM')).toBe(0)
+
+  const wrong = writeSecret(join(dir, 'wrong.key'), 'x'.repeat(32))
+  const sealed = startProcess({ ...certificateMode, WECHATPAY_APIV3_KEY_FILE: wrong })
+  await control('PUT', '/faults', {})
+  await expect(sealed).rejects.toThrow(/ended with 78: WECHATPAY_APIV3_KEY_FILE does not open/)
+}, 60_000)
