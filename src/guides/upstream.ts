@@ -88,9 +88,12 @@ export function unavailable(why: string): AppError {
   })
 }
 
-export function refusedBy({ status, code, message, requestId }: Refused): AppError {
+/** A refusal of the account says nothing of the guide: it is to be asked again once that is mended. */
+export function refusedBy({ blames, status, code, message, requestId }: Refused): AppError {
   const request = requestId === null ? '' : `, Request-ID ${requestId}`
-  return new AppError('refused_upstream', `WeChat Pay: ${status} ${code} ${message}${request}.`)
+  const said = `${status} ${code} ${message}${request}`
+  if (blames === 'account') return unavailable(said)
+  return new AppError('refused_upstream', `WeChat Pay: ${said}.`)
 }
 
 function createGate(places: number) {

@@ -5,7 +5,7 @@ import type { ReadRow } from '../guides/imports.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import { say } from '../rules/names.ts'
 import type { Language } from './language.ts'
-import { type FileFormat, readFileRows } from './table-file.ts'
+import { type FileFormat, type RowError, readFileRows } from './table-file.ts'
 
 // In a table all cells are text.
 const storeIdCell = z.union([
@@ -39,7 +39,9 @@ export async function readGuideFile(
   const firstRow = new Map<string, number>()
   for await (const one of readFileRows(text, format, shape, language)) {
     const { row } = one
-    if (one.kind === 'too_long') throw tooLong(one.errors)
+    if (one.kind === 'too_long' || one.kind === 'unreadable') {
+      throw unreadable(one.errors, sentence('The file cannot be read.', '文件无法读取。'))
+    }
     if (one.kind === 'wrong') {
       rows.push({
         row,
@@ -68,6 +70,6 @@ export async function readGuideFile(
   throw new AppError('invalid_request', sentence('The file has no rows.', '文件没有任何行。'))
 }
 
-function tooLong(errors: readonly { row: number; column: string; message: string }[]): AppError {
-  return new AppError('invalid_request', 'The file is too long.', { fields: errors })
+function unreadable(fields: readonly RowError[], detail: string): AppError {
+  return new AppError('invalid_request', detail, { fields })
 }

@@ -43,7 +43,7 @@ export async function readOwnerFile(
   const file: OwnerFile = { rows: [], errors: [] }
   for await (const one of readFileRows(text, format, shape, language)) {
     if (one.kind === 'too_long') return { rows: [], errors: one.errors }
-    if (one.kind === 'wrong') file.errors.push(...one.errors)
+    if (one.kind === 'wrong' || one.kind === 'unreadable') file.errors.push(...one.errors)
     else file.rows.push(asRow(one.row, one.value))
     if (file.errors.length > maxRowErrors) break
   }

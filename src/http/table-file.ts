@@ -8,10 +8,11 @@ import { localized, sentenceFor } from './sentences.ts'
 /** `row` counts from 1, a header being the first; `column` is empty where the fault is of the whole row. */
 export type RowError = { row: number; column: string; message: string }
 
-/** A row as its schema reads it, or all that is wrong with it; a file that is too long ends there. */
+/** A row as its schema reads it, or all that is wrong with it; what cannot be read on, or is too long, ends there. */
 export type FileRow<T> =
   | { kind: 'read'; row: number; value: T }
   | { kind: 'wrong'; row: number; errors: RowError[] }
+  | { kind: 'unreadable'; row: number; errors: RowError[] }
   | { kind: 'too_long'; row: number; errors: RowError[] }
 
 export type FileFormat = 'csv' | 'ndjson'
@@ -25,7 +26,7 @@ export type RowShape<S extends z.ZodType> = {
 }
 
 /** The value of a blank row is undefined. */
-type RawRow = { row: number; value: unknown } | { row: number; fault: string }
+type RawRow = { row: number; value: unknown } | { row: number; fault: string; isEnd: boolean }
 type Say = (en: string, zh: string) => string
 type Columns = Pick<RowShape<z.ZodType>, 'needed' | 'optional'>
 
@@ -60,7 +61,11 @@ export async function* readFileRows<S extends z.ZodType>(
       return
     }
     if ('fault' in one) {
-      yield { kind: 'wrong', row, errors: [{ row, column: '', message: one.fault }] }
+      yield {
+        kind: one.isEnd ? 'unreadable' : 'wrong',
+        row,
+        errors: [{ row, column: '', message: one.fault }],
+      }
       continue
     }
     if (one.value === undefined) continue
@@ -108,20 +113,20 @@ function* readTable(text: string, columns: Columns, say: Say): Generator<RawRow>
   let header: string[] | null = null
   for (const record of parseCsv(text)) {
     const { row } = record
-    if ('fault' in record) return yield { row, fault: csvSentence(record, say) }
+    if ('fault' in record) return yield { row, fault: csvSentence(record, say), isEnd: true }
     const { fields } = record
     if (fields.length === 1 && fields[0] === '') yield { row, value: undefined }
     else if (!header) {
       const wrong = headerFault(fields, columns, say)
-      if (wrong !== null) return yield { row, fault: wrong }
+      if (wrong !== null) return yield { row, fault: wrong, isEnd: true }
       header = fields
     } else if (fields.length === header.length) yield { row, value: named(header, fields, columns) }
     else {
       const { length } = header
-      yield { row, fault: say(`must have ${length} fields`, `应有 ${length} 个字段`) }
+      yield { row, fault: say(`must have ${length} fields`, `应有 ${length} 个字段`), isEnd: false }
     }
   }
-  if (!header) yield { row: 1, fault: say('the header row is missing', '缺少表头') }
+  if (!header) yield { row: 1, fault: say('the header row is missing', '缺少表头'), isEnd: true }
 }
 
 function csvSentence({ fault }: CsvFault, say: Say): string {
@@ -186,6 +191,6 @@ function lineRow(row: number, line: string, say: Say): RawRow {
   try {
     return { row, value: JSON.parse(line) }
   } catch {
-    return { row, fault: say('is not JSON', '不是有效的 JSON') }
+    return { row, fault: say('is not JSON', '不是有效的 JSON'), isEnd: false }
   }
 }

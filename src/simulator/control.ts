@@ -22,6 +22,7 @@ const orderNo = z
 
 const storeBody = z.strictObject({ name: words(64), sub_mchid: subMchid.optional() })
 const payBody = z.strictObject({ channel: channel.optional(), sub_mchid: subMchid.optional() })
+const guideChanges = z.strictObject({ name: z.string().optional(), mobile: z.string().optional() })
 const rotateBody = z.strictObject({ overlap_seconds: z.int().min(0).max(31_536_000).optional() })
 const outageBody = z.strictObject({ for_ms: z.int().min(100).max(600_000) })
 const personalGuide = z.strictObject({
@@ -112,6 +113,21 @@ export function createControl(
       return c.json(listed(guide, world), 201)
     }),
   )
+
+  app.patch('/guides/:guide_id', c =>
+    withBody(c, guideChanges, changes => {
+      const guide = world.guides().find(({ guide_id }) => guide_id === c.req.param('guide_id'))
+      if (!guide) return fault(c, 404, 'there is no such guide')
+      world.changeGuide(guide, present(changes))
+      return c.json(listed(guide, world))
+    }),
+  )
+  app.delete('/guides/:guide_id', c => {
+    const guide = world.guides().find(({ guide_id }) => guide_id === c.req.param('guide_id'))
+    if (!guide) return fault(c, 404, 'there is no such guide')
+    world.removeGuide(guide)
+    return c.body(null, 204)
+  })
 
   app.post('/pay/:out_trade_no', c =>
     withBody(c, payBody, body => {

@@ -125,6 +125,14 @@ export async function openWorld(stateDir: string) {
       saving.soon()
     },
 
+    /** An employee leaves, or takes the account back: no call does it. */
+    removeGuide(each: Guide): void {
+      guides.delete(each.guide_id)
+      const colleagues = guidesByStore.get(each.store_id)
+      colleagues?.splice(colleagues.indexOf(each), 1)
+      saving.soon()
+    },
+
     close: saving.flush,
   }
 }

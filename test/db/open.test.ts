@@ -123,7 +123,10 @@ describe('the database', () => {
   })
 
   it.each([
-    ['a guide of no store', "INSERT INTO guides (guide_id, store_id, state) VALUES ('A', 404, 'registered')"],
+    [
+      'a guide of no store',
+      "INSERT INTO guides (guide_id, store_id, state) VALUES ('A', 404, 'registered')",
+    ],
     [
       'a second order of one number',
       'INSERT INTO orders SELECT NULL, merchant, out_trade_no, store_id, facts, cart_id, status, generation, guide_id, reason, staff_version, roster_version, plan_version, trace, turn, decided_at_ms, expires_at_ms, due_at_ms, settled_at_ms, attempt_count, attempts, upstream, paid_at_ms, closed_at_ms FROM orders',

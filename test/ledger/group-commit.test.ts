@@ -35,7 +35,9 @@ function failing(text: string): () => never {
 /** SQLite looks at a deferred foreign key when it commits, so this job fails after it ran. */
 function failingAtCommit(): void {
   file.db.$client.pragma('defer_foreign_keys = ON')
-  file.db.$client.exec("INSERT INTO guides (guide_id, store_id, state) VALUES ('orphan', 404, 'registered')")
+  file.db.$client.exec(
+    "INSERT INTO guides (guide_id, store_id, state) VALUES ('orphan', 404, 'registered')",
+  )
 }
 
 function notes(path = file.path): string[] {

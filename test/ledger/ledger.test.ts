@@ -185,7 +185,9 @@ describe('a decision that throws', () => {
     // Fails at COMMIT, when the page of the book was written already.
     const orphan = ledger.record(anOrder(), view => {
       file.db.$client.pragma('defer_foreign_keys = ON')
-      file.db.$client.exec("INSERT INTO guides (guide_id, store_id, state) VALUES ('orphan', 404, 'registered')")
+      file.db.$client.exec(
+        "INSERT INTO guides (guide_id, store_id, state) VALUES ('orphan', 404, 'registered')",
+      )
       return decideBy()(view)
     })
     await expect(orphan).rejects.toThrow('FOREIGN KEY')
