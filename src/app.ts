@@ -16,6 +16,7 @@ import { answerProblem } from './http/problem.ts'
 import { createReportRoutes } from './http/reports.ts'
 import { createSettingsRoutes } from './http/settings.ts'
 import type { Ledger } from './ledger/ledger.ts'
+import { createMetrics } from './metrics.ts'
 import type { GuideImports } from './mirror/guide-imports.ts'
 import type { Guides } from './mirror/guides.ts'
 import type { Mirror } from './mirror/mirror.ts'
@@ -55,7 +56,7 @@ export function createApp(deps: {
   })
   app.use(limitBodies())
 
-  app.route('/', createProbeRoutes(deps))
+  app.route('/', createProbeRoutes({ ...deps, metrics: createMetrics(deps) }))
   app.route('/', createOrderRoutes({ ...deps, gate }))
   app.route('/', createKeyRoutes({ keys, clock, gate }))
   app.route('/', createManagerRoutes({ ...deps, gate }))

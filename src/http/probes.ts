@@ -1,18 +1,21 @@
 import type { Clock } from '../clock.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import { createRouter, isoOf } from './edge.ts'
 
 /** What an operator should look at, though orders are taken. */
 export type ReadyWarning = { code: 'platform_auto_assign'; message: string; merchants: string[] }
 
-/** `/livez` asks nothing of anybody; `/readyz` says whether orders are taken, and how old the mirror is. */
+/** `/livez` asks nothing of anybody; `/readyz` says whether orders are taken, and how old the mirror is; `/metrics` is for Prometheus. */
 export function createProbeRoutes({
   mirror,
   clock,
+  metrics,
   isReady,
 }: {
   mirror: Mirror
   clock: Clock
+  metrics: Metrics
   isReady(): boolean
 }) {
   const routes = createRouter()
@@ -28,6 +31,9 @@ export function createProbeRoutes({
       ...(warnings.length > 0 ? { warnings } : {}),
     })
   })
+  routes.get('/metrics', async context =>
+    context.body(await metrics.text(), 200, { 'content-type': metrics.contentType }),
+  )
   return routes
 }
 

@@ -251,6 +251,17 @@ export function openMirror(db: Db, maxReady = 2048) {
       ready.clear()
     },
 
+    guideCounts(): Record<'registered' | 'quarantined' | 'gone', number> {
+      const counts = { registered: 0, quarantined: 0, gone: 0 }
+      const rows = db
+        .select({ state: guides.state, count: sql<number>`count(*)` })
+        .from(guides)
+        .groupBy(guides.state)
+        .all()
+      for (const { state, count } of rows) counts[state] = count
+      return counts
+    },
+
     /** Takes a guide out of every decision until they are registered anew. */
     quarantine(guideId: string): void {
       const { changes } = db

@@ -292,6 +292,10 @@ describe('a sync', () => {
     ])
     expect(rig.guides.find(leaver.guide_id)?.state).toBe('gone')
     expect(ofStore((await ask('POST', '/guides/sync')).json)).toEqual([])
+    expect((await readJson(await rig.app.request('/readyz')))['guides_age_seconds']).toBe(0)
+    expect(await (await rig.app.request('/metrics')).text()).toMatch(
+      /\nsmartguide_guides\{state="gone"\} 1\n[\s\S]*\nsmartguide_guides_age_seconds 0(\.\d+)?\n/,
+    )
     const served = new Set<unknown>()
     for (let n = 0; n < 6; n++) {
       const order = await readJson(await rig.assign(`S-${storeId}-${n}`, { store_id: storeId }))
@@ -438,7 +442,10 @@ describe('the settings of a merchant', () => {
       status: 'ready',
       warnings: [{ code: 'platform_auto_assign', merchants: [rig.merchant] }],
     })
+    const metric = async () => (await rig.app.request('/metrics')).text()
+    expect(await metric()).toContain('\nsmartguide_platform_auto_assign_merchants 1\n')
     await ask('PUT', '/settings', { body: { ...settings, platform_auto_assign: false } })
+    expect(await metric()).toContain('\nsmartguide_platform_auto_assign_merchants 0\n')
     expect(await (await rig.app.request('/readyz')).json()).not.toHaveProperty('warnings')
     await ask('PUT', '/settings', {
       body: { edition: 'commercial', platform_auto_assign: false, assign_window_seconds: null },

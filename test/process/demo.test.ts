@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { eventually, scratchDir } from '../support/rig.ts'
@@ -141,6 +142,40 @@ it.each(['README.md', 'README.zh-CN.md'])(
     expect(read(published)).toMatchObject({ version: 2, warnings: [] })
     expect(read(explained)).toMatchObject({ reason: 'OWNER', sentence: { zh: expect.any(String) } })
     expect(read(restored)).toMatchObject({ version: 3 })
+    await demo.end('SIGTERM')
+  },
+)
+
+it.each(['README.md', 'README.zh-CN.md'])(
+  "walks the administrator's curl lines of %s as printed",
+  async readme => {
+    const dataDir = `${dir}/guides-${readme}`
+    const demo = await startProcess({ DATA_DIR: dataDir, PORT: '0' })
+    await eventually(async () => demo.output().includes('Ctrl-C'))
+    const text = readFileSync(readme, 'utf8')
+    const block = text.split('```').find(part => part.startsWith('sh\nG=')) ?? ''
+    const script = block
+      .slice(3)
+      .replace('G=http://127.0.0.1:8080', `G=${demo.url}`)
+      .replace('data/admin.key', join(dataDir, 'admin.key'))
+      .replaceAll('guides.csv', join(dataDir, 'guides.csv'))
+      .replace(/^# \d$/gm, 'echo; echo ¶')
+    const { stdout } = await run('bash', ['-ec', script])
+    const answers = stdout.split('¶\n').slice(1)
+    const [store, guide, imported, synced, found, settings] = answers.map(one => JSON.parse(one))
+    expect(store).toMatchObject({ store_id: 1001 })
+    expect(guide).toMatchObject({ state: 'registered', name: '张三' })
+    expect(imported).toMatchObject({
+      status: 'done',
+      rows: [
+        { row: 2, status: 'registered' },
+        { row: 3, status: 'refused', errors: [{ column: 'name' }] },
+      ],
+    })
+    // The guides that the demo began with have no names here until they are asked for.
+    expect(synced).toMatchObject({ stores: 2, guides: 10, failed: [], missing: 0 })
+    expect(found.guides).toMatchObject([{ guide_id: guide.guide_id, mobile: '13800000001' }])
+    expect(settings).toMatchObject({ platform_auto_assign: false })
     await demo.end('SIGTERM')
   },
 )
