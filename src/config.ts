@@ -45,7 +45,7 @@ const requiredSettings = [
 const optionalSettings = ['WECHATPAY_MODE', 'WECHATPAY_BASE_URLS', 'WECHATPAY_APIV3_KEY_FILE']
 const realHosts = 'https://api.mch.weixin.qq.com,https://api2.mch.weixin.qq.com'
 
-type Environment = Readonly<Record<string, string | undefined>>
+export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads the environment, and the key files that it names; nothing else of the service does.
@@ -54,65 +54,95 @@ type Environment = Readonly<Record<string, string | undefined>>
  */
 export function loadConfig(env: Environment): Config {
   const account = loadAccount(env)
-  const dataDir = env['DATA_DIR'] || (account ? 'data' : join('data', 'demo'))
+  const dataDir = readDataDir(env)
   return {
     host: env['HOST'] || '127.0.0.1',
-    port: wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
+    port: settingReaders.port(env),
     dataDir,
-    logLevel: oneOf(env, 'LOG_LEVEL', logLevels, account ? 'info' : 'warn'),
+    logLevel: settingReaders.logLevel(env),
     adminKeyFile: env['ADMIN_KEY_FILE'] || join(dataDir, 'admin.key'),
-    waitMs: wholeNumber(env, 'ASSIGN_WAIT_MS', { fallback: 800, min: 0, max: 30_000 }),
-    windowMs:
-      wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
+    waitMs: settingReaders.waitMs(env),
+    windowMs: settingReaders.windowMs(env),
     account,
   }
 }
 
-function loadAccount(env: Environment): MerchantAccount | null {
-  const set = Object.keys(env).filter(name => name.startsWith('WECHATPAY_') && env[name] !== '')
-  if (set.length === 0) return null
-  const unknown = set.find(
+export function readDataDir(env: Environment): string {
+  return env['DATA_DIR'] || (accountSettings(env).length > 0 ? 'data' : join('data', 'demo'))
+}
+
+type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }
+
+/** How each setting is read, by itself: the service stops at the first mistake, the doctor hears them all. */
+export const settingReaders: Readers<Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs'>> = {
+  port: env => wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
+  logLevel: env =>
+    oneOf(env, 'LOG_LEVEL', logLevels, accountSettings(env).length > 0 ? 'info' : 'warn'),
+  waitMs: env => wholeNumber(env, 'ASSIGN_WAIT_MS', { fallback: 800, min: 0, max: 30_000 }),
+  windowMs: env =>
+    wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
+}
+
+export const accountReaders: Readers<MerchantAccount> = {
+  mode: env => oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
+  mchid: env => matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
+  serialNo: env =>
+    matching(env, 'WECHATPAY_SERIAL_NO', /^[0-9A-F]{8,64}$/i, 'a hexadecimal number').toUpperCase(),
+  privateKey: env =>
+    fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path => parsePrivateKey(readSecretFile(path))),
+  publicKeyId: env =>
+    matching(env, 'WECHATPAY_PUBLIC_KEY_ID', /^PUB_KEY_ID_\w{1,64}$/, 'PUB_KEY_ID_ and digits'),
+  publicKey: env =>
+    fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path => parsePublicKey(readPublicFile(path))),
+  baseUrls: env => baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
+}
+
+/** The names of WECHATPAY_* that are set; none is the demo. */
+export function accountSettings(env: Environment): string[] {
+  return Object.keys(env).filter(name => name.startsWith('WECHATPAY_') && env[name] !== '')
+}
+
+export function unknownSettings(env: Environment): string[] {
+  return accountSettings(env).filter(
     name => !requiredSettings.some(known => known === name) && !optionalSettings.includes(name),
   )
+}
+
+export function missingSettings(env: Environment): string[] {
+  const set = accountSettings(env)
+  return requiredSettings.filter(name => !set.includes(name))
+}
+
+function loadAccount(env: Environment): MerchantAccount | null {
+  const set = accountSettings(env)
+  if (set.length === 0) return null
+  const [unknown] = unknownSettings(env)
   if (unknown) throw new StartError(`${unknown} is not a setting of this service.`)
-  const missing = requiredSettings.filter(name => !set.includes(name))
+  const missing = missingSettings(env)
   if (missing.length > 0) {
     throw new StartError(
       `${missing.join(', ')} must be set too, because ${set[0]} is; the demo starts only with no WECHATPAY_* setting at all.`,
     )
   }
-  checkApiv3Key(env)
+  readApiv3Key(env)
   return {
-    mode: oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
-    mchid: matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
-    serialNo: matching(
-      env,
-      'WECHATPAY_SERIAL_NO',
-      /^[0-9A-F]{8,64}$/i,
-      'a hexadecimal number',
-    ).toUpperCase(),
-    privateKey: fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path =>
-      parsePrivateKey(readSecretFile(path)),
-    ),
-    publicKeyId: matching(
-      env,
-      'WECHATPAY_PUBLIC_KEY_ID',
-      /^PUB_KEY_ID_\w{1,64}$/,
-      'PUB_KEY_ID_ and digits',
-    ),
-    publicKey: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path =>
-      parsePublicKey(readPublicFile(path)),
-    ),
-    baseUrls: baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
+    mode: accountReaders.mode(env),
+    mchid: accountReaders.mchid(env),
+    serialNo: accountReaders.serialNo(env),
+    privateKey: accountReaders.privateKey(env),
+    publicKeyId: accountReaders.publicKeyId(env),
+    publicKey: accountReaders.publicKey(env),
+    baseUrls: accountReaders.baseUrls(env),
   }
 }
 
 // Only platform certificates need it, and the service runs in 公钥 mode: a wrong file is said now all the same.
-function checkApiv3Key(env: Environment): void {
+export function readApiv3Key(env: Environment): string | null {
   const name = 'WECHATPAY_APIV3_KEY_FILE'
-  if (!env[name]) return
+  if (!env[name]) return null
   const key = fromFile(env, name, readSecretFile).trim()
   if (Buffer.byteLength(key) !== 32) throw new StartError(`${name} must hold a key of 32 bytes.`)
+  return key
 }
 
 function fromFile<T>(env: Environment, name: string, read: (path: string) => T): T {
