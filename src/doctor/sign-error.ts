@@ -13,7 +13,6 @@ export type Comparison =
   | { kind: 'differs'; line: number; column: number; lines: string[] }
 
 const columnWidth = 44
-const before = 12
 
 /** Our string to sign beside theirs, line by line, with the first difference marked. */
 export function compareSigned(ours: string, theirs: Rebuilt): Comparison {
@@ -49,7 +48,7 @@ function sideBySide(ours: string, theirs: string, place: Place | null): string[]
     const [a, b] = [left[index], right[index]]
     // What follows the last newline is no line.
     if (index === count - 1 && !a && !b && !isMarked) break
-    const from = isMarked ? Math.max(0, place.column - 1 - before) : 0
+    const from = isMarked && place.column > columnWidth / 2 ? place.column - columnWidth / 4 : 0
     const number = `${isMarked ? '>' : ' '} ${String(index + 1).padStart(4)}`
     lines.push(`${number}  ${cell(a, from).padEnd(columnWidth)}  ${cell(b, from)}`.trimEnd())
     if (isMarked) {
