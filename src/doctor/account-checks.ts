@@ -11,11 +11,23 @@ const usePublicKey = `Set WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE 
 /** The harmless call: whether merchant number, serial number and private key fit together. */
 export function checkSignedCall(exam: AnsweredExam, signer: Signer): Check {
   const check = 'signed call'
-  if (exam.status === 200) return ok(check, '200: WeChat Pay accepted our signature')
+  if (exam.status === 200) {
+    return isGenuine(exam) ? ok(check, '200: WeChat Pay accepted our signature') : forged(check)
+  }
   if (exam.code === 'RESOURCE_NOT_EXISTS') {
     return ok(check, '404 RESOURCE_NOT_EXISTS, after WeChat Pay accepted our signature')
   }
   return explainRefusal(check, exam, signer)
+}
+
+function isGenuine({ verification, isProbe }: AnsweredExam): boolean {
+  return verification?.kind === 'verified' || isProbe
+}
+
+// A 200 that cannot be verified may be anybody's, the login page of a network included.
+function forged(check: string): Check {
+  const found = '200, but whether it is WeChat Pay’s cannot be told: the answer is not verified'
+  return warn(check, found, 'See the line of the WeChat Pay key.')
 }
 
 /** Whether the merchant's key mode is the one that is configured; null when the call did not get that far. */
@@ -121,7 +133,9 @@ function explainUnverified(check: string, exam: AnsweredExam, keys: PlatformKeys
 export function checkStore(exam: AnsweredExam, store: StoreAsked, signer: Signer): Check {
   const check = `store ${store.storeId}`
   if (exam.status === 200) {
-    return ok(check, '200: 支付即服务 is open for this merchant, and the store is known')
+    return isGenuine(exam)
+      ? ok(check, '200: 支付即服务 is open for this merchant, and the store is known')
+      : forged(check)
   }
   if (exam.code === 'PARAM_ERROR') {
     return warn(

@@ -52,7 +52,7 @@ function explainSignError(check: string, exam: AnsweredExam, signer: Signer): Ch
     )
   }
   if (exam.rebuilt === null) {
-    return fail(check, `${said}: ${exam.message}`, todoForKey(signer))
+    return fail(check, `${said}: ${exam.message || 'no reason is given'}`, todoForKey(signer))
   }
   const comparison = compareSigned(exam.signed, exam.rebuilt)
   if (comparison.kind === 'same') {

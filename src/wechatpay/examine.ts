@@ -60,6 +60,8 @@ export function createExaminer(options: ExaminerOptions): Examiner {
   const { clock, timeoutMs, platformSerial } = options
   const pool = openPool(options.origin, 1)
   const sign = options.signer ? createSigner({ ...options.signer, clock }) : null
+  // Certificates that an answer carries verify the later ones too; only the APIv3 key's owner can have sealed them.
+  const verifiers = new Map(options.verifiers)
   const headers = ['accept', 'application/json', 'user-agent', 'smartguide-assign']
   if (platformSerial !== null) headers.push('wechatpay-serial', platformSerial)
 
@@ -88,7 +90,7 @@ export function createExaminer(options: ExaminerOptions): Examiner {
     const signature = header(answer, 'wechatpay-signature')
     const serial = header(answer, 'wechatpay-serial')
     const carried = options.apiv3Key ? readCertificates(answer.body, options.apiv3Key) : null
-    const verifiers = new Map([...options.verifiers, ...(carried?.keys ?? [])])
+    for (const [serialNo, key] of carried?.keys ?? []) verifiers.set(serialNo, key)
     return {
       kind: 'answered',
       status: answer.status,

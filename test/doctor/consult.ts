@@ -27,6 +27,9 @@ import type { Env } from '../support/service-process.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
+/** Below the 20 s that the doctor promises, and the time that a test has. */
+const runLimitMs = 18_000
+
 export type Consultation = { code: number | null; text: string; checks: Check[]; ok: boolean }
 
 /** Runs the doctor as an operator does, for eyes and for scripts, with nothing of this process's environment. */
@@ -64,7 +67,9 @@ export async function runDoctor(
       text += chunk
     })
   }
+  const limit = setTimeout(() => child.kill('SIGKILL'), runLimitMs)
   const [code] = await once(child, 'close')
+  clearTimeout(limit)
   return { code, text }
 }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -510,6 +511,31 @@ describe('in partner mode', () => {
     expect(the(checks, 'store 2001').status).toBe('ok')
     expect(the(checks, 'WeChat Pay key').status).toBe('ok')
   })
+})
+
+it('is not held up by a pipe, to which nobody writes, in place of a key', async () => {
+  const pipe = join(dir, 'pipe')
+  execFileSync('mkfifo', ['-m', '600', pipe])
+  const { code, text } = await runDoctor({ ...sound, WECHATPAY_PRIVATE_KEY_FILE: pipe }, [])
+  expect(text).toMatch(/FAIL {2}private key .*no ordinary file/)
+  expect(code).toBe(1)
+})
+
+it('takes the page of a network that wants a login for no answer of WeChat Pay’s', async () => {
+  const portal = await startProxy(simulator.url, {
+    request: { target: () => '/_sim/policies' },
+    answer: { headers: ({ date, ...rest }) => rest },
+  })
+  const checks = await examine({ ...sound, WECHATPAY_BASE_URLS: portal.url })
+  portal.stop()
+  expect(faults(checks)).toEqual(
+    expect.arrayContaining([
+      'warn signed call',
+      'warn store 1001',
+      'warn clock',
+      'fail WeChat Pay key',
+    ]),
+  )
 })
 
 it('says with nothing configured that there is nothing to check and where the demo’s keys are', async () => {
