@@ -11,12 +11,21 @@ const warnBelowBytes = 1024 * mebibyte
 
 export type Installation = { mode: string; mchid: string }
 export type KnownStore = { storeId: number; merchant: string }
+type Account = { mode: string | null; mchid: string | null }
+type Looked = { checks: Check[]; store: KnownStore | null }
 
 /** The data directory and its database, looked at and left as they are. `store` is any store that is known there. */
-export function checkDataDir(
-  dataDir: string,
-  account: { mode: string | null; mchid: string | null },
-): { checks: Check[]; store: KnownStore | null } {
+export function checkDataDir(dataDir: string, account: Account): Looked {
+  try {
+    return lookAt(dataDir, account)
+  } catch (cause) {
+    const found = `${dataDir} cannot be looked at: ${saidBy(cause)}`
+    const todo = 'Run doctor as the service’s user, with the DATA_DIR of the service.'
+    return { checks: [fail('data directory', found, todo)], store: null }
+  }
+}
+
+function lookAt(dataDir: string, account: Account): Looked {
   const check = 'data directory'
   const found = statSync(dataDir, { throwIfNoEntry: false })
   if (!found) return { checks: [checkParent(dataDir)], store: null }
@@ -77,10 +86,7 @@ function checkDisk(dataDir: string): Check {
 
 type Books = { applied: string[]; installation: Installation | null; store: KnownStore | null }
 
-function checkDatabase(
-  path: string,
-  account: { mode: string | null; mchid: string | null },
-): { checks: Check[]; store: KnownStore | null } {
+function checkDatabase(path: string, account: Account): Looked {
   const check = 'database'
   if (!existsSync(path)) return { checks: [], store: null }
   let books: Books

@@ -69,6 +69,8 @@ const settings: readonly Setting[] = [
   },
 ]
 
+const toldWithout: readonly Setting['part'][] = ['mode', 'baseUrls', 'serialNo']
+
 /** Reads every setting by itself: all mistakes are told, and what is sound goes on to be tried. */
 export function checkSettings(env: Environment): { readable: Readable; checks: Check[] } {
   const missing = missingSettings(env)
@@ -109,8 +111,8 @@ export function checkSettings(env: Environment): { readable: Readable; checks: C
   for (const setting of settings) {
     const { check, name, todo, part } = setting
     if (missing.includes(name)) checks.push(fail(check, `${name} is not set`, todo))
-    // Some settings are needed in one key mode alone: what is neither set nor missing has nothing to say.
-    else if (env[name] || part === 'mode' || part === 'baseUrls') {
+    // What is neither set nor missing is not needed in this key mode, has a default, or is told by another setting.
+    else if (env[name] || toldWithout.includes(part)) {
       tryReading(part, setting, accountReaders[part])
     }
   }

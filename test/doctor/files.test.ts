@@ -213,6 +213,16 @@ describe('the data directory', () => {
     })
   })
 
+  it('cannot be looked at, which is said and ends nothing', () => {
+    expect(look(join(dir, 'a'.repeat(300))).checks).toMatchObject([
+      {
+        check: 'data directory',
+        status: 'fail',
+        found: expect.stringMatching(/cannot be looked at/),
+      },
+    ])
+  })
+
   it('is open to others, or is a file', () => {
     const path = aDir()
     chmodSync(path, 0o755)
