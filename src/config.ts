@@ -83,7 +83,18 @@ export const settingReaders: Readers<Pick<Config, 'port' | 'logLevel' | 'waitMs'
     wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
 }
 
-export const accountReaders: Readers<MerchantAccount> = {
+/** An account in the parts that a setting each tells. */
+export type AccountParts = {
+  mode: 'direct' | 'partner'
+  mchid: string
+  serialNo: string
+  privateKey: KeyObject
+  publicKeyId: string
+  publicKey: KeyObject
+  baseUrls: readonly string[]
+}
+
+export const accountReaders: Readers<AccountParts> = {
   mode: env => oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
   mchid: env => matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
   serialNo: env =>

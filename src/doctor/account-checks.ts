@@ -1,10 +1,11 @@
+import type { CipherKey } from 'node:crypto'
 import { type AnsweredExam, type Examined, readCertificates } from '../wechatpay/examine.ts'
 import type { HostReport, StoreAsked } from './ask-host.ts'
 import { apiSecurity, type Check, fail, ok, warn } from './check.ts'
 import { explainRefusal, type Signer } from './refusal.ts'
 
 /** What this side knows of WeChat Pay's keys: a 公钥, or the APIv3 key that opens platform certificates. */
-export type PlatformKeys = { publicKeyId: string | null; apiv3Key: string | null }
+export type PlatformKeys = { publicKeyId: string | null; apiv3Key: CipherKey | null }
 
 const usePublicKey = `Set WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE from ${apiSecurity} → 微信支付公钥.`
 

@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 import { statSync } from 'node:fs'
 import {
+  type AccountParts,
   accountReaders,
   type Environment,
-  type MerchantAccount,
   missingSettings,
   readApiv3Key,
   settingReaders,
@@ -12,15 +12,15 @@ import {
 import { apiSecurity, type Check, fail, ok, saidBy, warn } from './check.ts'
 
 /** What could be read, whatever else could not. */
-export type Readable = { [K in keyof MerchantAccount]: MerchantAccount[K] | null } & {
-  apiv3Key: string | null
+export type Readable = { [K in keyof AccountParts]: AccountParts[K] | null } & {
+  apiv3Key: ReturnType<typeof readApiv3Key>
 }
 
 type Setting = {
   check: string
   name: string
   todo: string
-  part: keyof MerchantAccount
+  part: keyof AccountParts
 }
 
 const where = {
@@ -74,6 +74,7 @@ const toldWithout: readonly Setting['part'][] = ['mode', 'baseUrls', 'serialNo']
 /** Reads every setting by itself: all mistakes are told, and what is sound goes on to be tried. */
 export function checkSettings(env: Environment): { readable: Readable; checks: Check[] } {
   const missing = missingSettings(env)
+  const choices = missing.filter(name => !settings.some(known => known.name === name))
   const checks = unknownSettings(env).map(name =>
     fail(
       'settings',
@@ -81,6 +82,7 @@ export function checkSettings(env: Environment): { readable: Readable; checks: C
       'Mend its spelling or take it out.',
     ),
   )
+  checks.push(...choices.map(what => fail('settings', `${what} must be set`, where.publicKey)))
   const readable: Readable = {
     mode: null,
     mchid: null,
@@ -176,12 +178,12 @@ function refuseSpecial(key: keyof Readable, path: string | undefined): void {
 }
 
 function describe<K extends keyof Readable>(key: K, value: Readable[K], setting: string): string {
+  if (key === 'apiv3Key') return `32 bytes, ${setting}`
   if (isKey(value)) {
     const bits = value.asymmetricKeyDetails?.modulusLength
     const mode = (statSync(setting).mode & 0o777).toString(8)
     return `RSA, ${bits} bits, mode ${mode}, ${setting}`
   }
-  if (key === 'apiv3Key') return `32 bytes, ${setting}`
   return String(value).replaceAll(',', ', ')
 }
 

@@ -1,4 +1,4 @@
-import { createDecipheriv, type KeyObject, X509Certificate } from 'node:crypto'
+import { type CipherKey, createDecipheriv, type KeyObject, X509Certificate } from 'node:crypto'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { type Answer, cleanText, header } from './answer.ts'
@@ -50,7 +50,7 @@ export type ExaminerOptions = {
   platformSerial: string | null
   /** Those configured; those that an answer carries itself come with the APIv3 key. */
   verifiers: Verifiers
-  apiv3Key: string | null
+  apiv3Key: CipherKey | null
   clock: Clock
   timeoutMs: number
 }
@@ -145,7 +145,7 @@ export type CarriedCertificates = { serials: string[]; keys: Map<string, KeyObje
 /** The platform certificates in an answer; without a key for each that `apiv3Key` does not open. Null: there are none. */
 export function readCertificates(
   body: Buffer,
-  apiv3Key: string | null,
+  apiv3Key: CipherKey | null,
 ): CarriedCertificates | null {
   const parsed = certificatesSchema.safeParse(parseJson(body))
   if (!parsed.success) return null
@@ -161,7 +161,7 @@ const tagBytes = 16
 
 function unseal(
   sealed: { nonce: string; associated_data: string; ciphertext: string },
-  apiv3Key: string,
+  apiv3Key: CipherKey,
 ): string | null {
   const bytes = Buffer.from(sealed.ciphertext, 'base64')
   try {
