@@ -6,7 +6,7 @@ import { attempt, type WireRequest } from './attempt.ts'
 import { readErrorBody, readSignInformation, type SignInformation } from './error-body.ts'
 import { openPool } from './pool.ts'
 import { createSigner, stringToSign } from './sign.ts'
-import { type Verification, type Verifiers, verifyAnswer } from './verify.ts'
+import { type Verification, verifyAnswer } from './verify.ts'
 
 export type Examined = { kind: 'lost'; detail: string } | AnsweredExam
 
@@ -49,7 +49,7 @@ export type ExaminerOptions = {
   signer: { mchid: string; serialNo: string; privateKey: KeyObject } | null
   platformSerial: string | null
   /** Those configured; those that an answer carries itself come with the APIv3 key. */
-  verifiers: Verifiers
+  verifiers: ReadonlyMap<string, KeyObject>
   apiv3Key: CipherKey | null
   clock: Clock
   timeoutMs: number
