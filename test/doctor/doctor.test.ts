@@ -483,7 +483,7 @@ describe('tells all mistakes at once', () => {
       /open\.key is open to other users \(mode 644\)/,
       /WECHATPAY_PUBLIC_KEY_ID is not set/,
       /gone\.pem does not exist/,
-      /must hold a key of 32 bytes/,
+      /APIV3_KEY_FILE.*\b32\b/,
       /PORT must be a whole number/,
       /LOG_LEVEL must be one of/,
     ]) {
