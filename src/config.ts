@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { StartError } from './errors.ts'
 import type { MerchantAccount } from './wechatpay/account.ts'
@@ -46,7 +47,7 @@ const merchantSettings = [
 ]
 const realHosts = 'https://api.mch.weixin.qq.com,https://api2.mch.weixin.qq.com'
 
-type Environment = Readonly<Record<string, string | undefined>>
+export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * Reads the environment, and the key files that it names; nothing else of the service does.
@@ -55,47 +56,101 @@ type Environment = Readonly<Record<string, string | undefined>>
  */
 export function loadConfig(env: Environment): Config {
   const account = loadAccount(env)
-  const dataDir = env['DATA_DIR'] || (account ? 'data' : join('data', 'demo'))
+  const dataDir = readDataDir(env)
   return {
     host: env['HOST'] || '127.0.0.1',
-    port: wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
+    port: settingReaders.port(env),
     dataDir,
-    logLevel: oneOf(env, 'LOG_LEVEL', logLevels, account ? 'info' : 'warn'),
+    logLevel: settingReaders.logLevel(env),
     adminKeyFile: env['ADMIN_KEY_FILE'] || join(dataDir, 'admin.key'),
-    waitMs: wholeNumber(env, 'ASSIGN_WAIT_MS', { fallback: 800, min: 0, max: 30_000 }),
-    windowMs:
-      wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
+    waitMs: settingReaders.waitMs(env),
+    windowMs: settingReaders.windowMs(env),
     piiKeyFile: env['PII_KEY_FILE'] || join(dataDir, 'pii.key'),
-    upstreamRatePerSecond: wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', {
-      fallback: 200,
-      min: 1,
-      max: 10_000,
-    }),
+    upstreamRatePerSecond: settingReaders.upstreamRatePerSecond(env),
     account,
   }
 }
 
+export function readDataDir(env: Environment): string {
+  return env['DATA_DIR'] || (accountSettings(env).length > 0 ? 'data' : join('data', 'demo'))
+}
+
+type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }
+
+/** How each setting is read, by itself: the service stops at the first mistake, the doctor hears them all. */
+export const settingReaders: Readers<
+  Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs' | 'upstreamRatePerSecond'>
+> = {
+  port: env => wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
+  logLevel: env =>
+    oneOf(env, 'LOG_LEVEL', logLevels, accountSettings(env).length > 0 ? 'info' : 'warn'),
+  waitMs: env => wholeNumber(env, 'ASSIGN_WAIT_MS', { fallback: 800, min: 0, max: 30_000 }),
+  windowMs: env =>
+    wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
+  upstreamRatePerSecond: env =>
+    wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', { fallback: 200, min: 1, max: 10_000 }),
+}
+
+/** An account in the parts that a setting each tells. */
+export type AccountParts = {
+  mode: 'direct' | 'partner'
+  mchid: string
+  serialNo: string
+  privateKey: KeyObject
+  publicKeyId: string
+  publicKey: KeyObject
+  baseUrls: readonly string[]
+}
+
+export const accountReaders: Readers<AccountParts> = {
+  mode: env => oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
+  mchid: env => matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
+  serialNo: env => (env['WECHATPAY_CERTIFICATE_FILE'] ? merchantKey(env).serialNo : serialNo(env)),
+  privateKey: env =>
+    fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path => parsePrivateKey(readSecretFile(path))),
+  publicKeyId: env =>
+    matching(env, 'WECHATPAY_PUBLIC_KEY_ID', /^PUB_KEY_ID_\w{1,64}$/, 'PUB_KEY_ID_ and digits'),
+  publicKey: env =>
+    fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path => parsePublicKey(readPublicFile(path))),
+  baseUrls: env => baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
+}
+
+export function readApiv3Key(env: Environment): KeyObject | null {
+  const name = 'WECHATPAY_APIV3_KEY_FILE'
+  return env[name] ? fromFile(env, name, path => parseApiv3Key(readSecretFile(path))) : null
+}
+
+/** The names of WECHATPAY_* that are set; none is the demo. */
+export function accountSettings(env: Environment): string[] {
+  return Object.keys(env).filter(name => name.startsWith('WECHATPAY_') && env[name] !== '')
+}
+
+export function unknownSettings(env: Environment): string[] {
+  return accountSettings(env).filter(name => !merchantSettings.includes(name))
+}
+
+export function missingSettings(env: Environment): string[] {
+  return missingOf(new Set(accountSettings(env)))
+}
+
 function loadAccount(env: Environment): MerchantAccount | null {
-  const set = Object.keys(env).filter(name => name.startsWith('WECHATPAY_') && env[name] !== '')
-  const [first] = set
+  const [first] = accountSettings(env)
   if (first === undefined) return null
-  const unknown = set.find(name => !merchantSettings.includes(name))
+  const [unknown] = unknownSettings(env)
   if (unknown) throw new StartError(`${unknown} is not a setting of this service.`)
-  const missing = missingOf(new Set(set))
+  const missing = missingSettings(env)
   if (missing.length > 0) {
     throw new StartError(
       `${missing.join(', ')} must be set too, because ${first} is; the demo starts only with no WECHATPAY_* setting at all.`,
     )
   }
   return {
-    mode: oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
-    mchid: matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
+    mode: accountReaders.mode(env),
+    mchid: accountReaders.mchid(env),
     merchantKey: merchantKey(env),
     publicKey: publicKey(env),
-    apiv3Key: env['WECHATPAY_APIV3_KEY_FILE']
-      ? fromFile(env, 'WECHATPAY_APIV3_KEY_FILE', path => parseApiv3Key(readSecretFile(path)))
-      : null,
-    baseUrls: baseUrls(env['WECHATPAY_BASE_URLS'] || realHosts),
+    apiv3Key: readApiv3Key(env),
+    baseUrls: accountReaders.baseUrls(env),
   }
 }
 
@@ -116,9 +171,7 @@ function missingOf(set: ReadonlySet<string>): string[] {
 }
 
 function merchantKey(env: Environment): MerchantKey {
-  const privateKey = fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path =>
-    parsePrivateKey(readSecretFile(path)),
-  )
+  const privateKey = accountReaders.privateKey(env)
   const certificate = 'WECHATPAY_CERTIFICATE_FILE'
   if (!env[certificate]) return { serialNo: serialNo(env), privateKey }
   if (env['WECHATPAY_SERIAL_NO']) {
@@ -140,12 +193,8 @@ function serialNo(env: Environment): string {
 }
 
 function publicKey(env: Environment): PlatformKey | null {
-  const name = 'WECHATPAY_PUBLIC_KEY_ID'
-  if (!env[name]) return null
-  return {
-    serial: matching(env, name, /^PUB_KEY_ID_\w{1,64}$/, 'PUB_KEY_ID_ and digits'),
-    key: fromFile(env, 'WECHATPAY_PUBLIC_KEY_FILE', path => parsePublicKey(readPublicFile(path))),
-  }
+  if (!env['WECHATPAY_PUBLIC_KEY_ID']) return null
+  return { serial: accountReaders.publicKeyId(env), key: accountReaders.publicKey(env) }
 }
 
 function fromFile<T>(env: Environment, name: string, read: (path: string) => T): T {

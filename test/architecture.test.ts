@@ -67,7 +67,12 @@ describe('the house', () => {
     const readers = [...sources]
       .filter(([, text]) => /process\.env/.test(text))
       .map(([path]) => path)
-    expect(readers.sort()).toEqual(['demo/simulator-process.ts', 'main.ts', 'simulator/main.ts'])
+    expect(readers.sort()).toEqual([
+      'demo/simulator-process.ts',
+      'doctor/main.ts',
+      'main.ts',
+      'simulator/main.ts',
+    ])
   })
 
   it("keeps WeChat Pay's wire names inside wechatpay and the simulator", () => {

@@ -54,15 +54,20 @@ function refuseForeignMigrations(client: Database.Database, path: string): void 
     .prepare("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'")
     .get()
   if (!known) return
-  const applied = client
-    .prepare<[], string>('SELECT hash FROM __drizzle_migrations ORDER BY created_at')
-    .pluck()
-    .all()
-  const ours = migrationHashes()
-  if (applied.every((hash, index) => hash === ours[index])) return
+  const applied = client.prepare<[], string>(selectApplied).pluck().all()
+  if (migratedBy(applied) === 'us') return
   throw new StartError(
     `The database ${path} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
   )
+}
+
+export const selectApplied = 'SELECT hash FROM __drizzle_migrations ORDER BY created_at'
+
+/** Whose migrations these are: ours (perhaps not all of them yet), those of a newer program, or of another line. */
+export function migratedBy(applied: readonly string[]): 'us' | 'newer' | 'other' {
+  const ours = migrationHashes()
+  if (applied.every((hash, index) => hash === ours[index])) return 'us'
+  return ours.every((hash, index) => hash === applied[index]) ? 'newer' : 'other'
 }
 
 function migrationHashes(): string[] {

@@ -51,13 +51,24 @@ export function readErrorBody(body: Buffer, mask: Mask = text => text): ErrorBod
 // What they think we signed is the one thing that makes a SIGN_ERROR findable. It comes as
 // `detail.sign_information` or, at some gateways, one level deeper.
 function signHint(detail: unknown): string {
-  const found = findSignInformation(detail) ?? findSignInformation(inner(detail, 'detail'))
+  const found = signInformationOf(detail)
   if (found === null) return ''
   const read = JSON.stringify(found.truncated_sign_message)
   return ` (they read ${found.method} ${found.url}, ${found.sign_message_length} bytes to sign: ${read})`
 }
 
-function findSignInformation(value: unknown): z.infer<typeof signInformationSchema> | null {
+/** What a SIGN_ERROR says that the server built, as it came: foreign text, and never shown uncleaned. */
+export type SignInformation = z.infer<typeof signInformationSchema>
+
+export function readSignInformation(body: Buffer): SignInformation | null {
+  return signInformationOf(inner(parseJson(body), 'detail'))
+}
+
+function signInformationOf(detail: unknown): SignInformation | null {
+  return findSignInformation(detail) ?? findSignInformation(inner(detail, 'detail'))
+}
+
+function findSignInformation(value: unknown): SignInformation | null {
   const parsed = signInformationSchema.safeParse(inner(value, 'sign_information'))
   return parsed.success ? parsed.data : null
 }

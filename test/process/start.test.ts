@@ -263,7 +263,7 @@ it('says in one sentence which Node it needs when it is started with an older on
 
 it('puts that check before every npm script that starts a process of the service', () => {
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
-  for (const name of ['start', 'demo', 'simulator', 'test']) {
+  for (const name of ['start', 'demo', 'simulator', 'doctor', 'test']) {
     expect(scripts[`pre${name}`], name).toBe('node src/require-node.cjs')
   }
 })

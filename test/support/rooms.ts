@@ -64,6 +64,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'assignment',
     'ledger',
   ],
+  doctor: ['config.ts', 'wechatpay', 'db', 'clock.ts'],
   'main.ts': ['service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],
   simulator: [],
 }
