@@ -185,6 +185,35 @@ it('the first orders that are answered with a new certificate wait until it is t
   await shop.close()
 })
 
+it('a name encrypted for a withdrawn certificate is refused once, and then encrypted for the new one', async () => {
+  await control('PUT', '/policies', { key_mode: 'certificate' })
+  const shop = await openShop(['certificate'])
+  await shop.openStore(1001, 1)
+  skew.ms += hourMs
+  await control('POST', '/rotate', { overlap_seconds: 0 })
+  const register = () =>
+    shop.upstream.client.registerGuide({
+      subMchid: null,
+      host: 0,
+      timeoutMs: 2000,
+      guide: {
+        storeId: 1001,
+        corpid: 'ww1',
+        userid: 'chen',
+        name: '陈晓雯',
+        mobile: '13800138000',
+        qrCode: 'https://example.com/qr',
+        avatar: 'https://example.com/a.png',
+        groupQrcode: null,
+      },
+    })
+  expect(await register()).toMatchObject({ kind: 'rejected', blames: 'account' })
+  await eventually(async () => (await register()).kind === 'accepted')
+  const { guides } = await shop.control('GET', '/guides')
+  expect(guides).toContainEqual(expect.objectContaining({ userid: 'chen', name: '陈晓雯' }))
+  await shop.close()
+})
+
 it('from certificates to the 公钥 in the middle of a stream of orders, and of a rotation: none is lost', async () => {
   await control('PUT', '/policies', { key_mode: 'certificate' })
   const shop = await openShop(['certificate', 'public_key'])
