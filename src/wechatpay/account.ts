@@ -31,8 +31,6 @@ export type CertificateStore = {
 /** Takes a sentence for the log, with what it is about. */
 export type Tell = (level: 'info' | 'warn' | 'error', about: object, sentence: string) => void
 
-export type OpenAccount = ReturnType<typeof openAccount>
-
 const checkMs = 1500
 const trialMs = 3000
 const trials = 3
@@ -43,8 +41,7 @@ export function openAccount(
   options: { clock: Clock; store: CertificateStore; tell: Tell },
 ) {
   const { clock, store, tell } = options
-  const { mchid, baseUrls } = account
-  const { apiv3Key } = account
+  const { mchid, baseUrls, apiv3Key } = account
   const merchantKeys = createMerchantKeys(account.merchantKey)
   const platformKeys = createPlatformKeys(account.publicKey, apiv3Key ? keptIn(store) : [])
   const client = createClient({ mchid, merchantKeys, platformKeys, baseUrls, clock })

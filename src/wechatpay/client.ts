@@ -69,7 +69,7 @@ export function createClient(options: ClientOptions): Client {
 
   /** One attempt, and what became of it; nobody gets to see an answer that was not accepted. */
   async function exchange(call: Call, { leash, verifiers }: Special = {}): Promise<Reply<Answer>> {
-    const { method, path, body, host, timeoutMs, subject } = call
+    const { method, path, body, platformKey, host, timeoutMs, subject } = call
     const pool = pools[host]
     assert(pool !== undefined, `no host ${host}`)
     if (closing !== null) return unanswered('not_sent', 'the client is closed')
@@ -100,6 +100,7 @@ export function createClient(options: ClientOptions): Client {
       outcome = judge()
     }
     outcome = withOurSide(outcome, call)
+    if (platformKey !== null && disownsSerial(outcome)) platformKeys.missed?.(platformKey.serial)
     return outcome.kind === 'accepted' ? { ...outcome, value: answer } : outcome
   }
 
@@ -121,7 +122,7 @@ export function createClient(options: ClientOptions): Client {
     return headers
   }
 
-  const platformKey = () => platformKeys.current(clock.nowMs())
+  const currentKey = () => platformKeys.current(clock.nowMs())
 
   async function closePools(): Promise<void> {
     if (underWay > 0) await idle.promise
@@ -134,7 +135,7 @@ export function createClient(options: ClientOptions): Client {
       method: 'GET',
       path: '/v3/certificates',
       body: '',
-      platformKey: platformKey(),
+      platformKey: currentKey(),
       host,
       timeoutMs,
       subject: aRequest,
@@ -147,7 +148,7 @@ export function createClient(options: ClientOptions): Client {
     async assign({ guideId, outTradeNo, subMchid, host, timeoutMs, leash }) {
       const path = `${guidePath(guideId)}/assign`
       const body = assignBody(outTradeNo, subMchid)
-      const key = platformKey()
+      const key = currentKey()
       const call: Call = {
         method: 'POST',
         path,
@@ -164,7 +165,7 @@ export function createClient(options: ClientOptions): Client {
       ask,
       send: async call => outcomeOf(await exchange(call)),
       merchantKeys,
-      platformKey,
+      platformKey: currentKey,
     }),
 
     /** One harmless signed call: `accepted` when merchant number, serial and key fit together. */
@@ -216,6 +217,11 @@ type Special = { leash?: Leash; verifiers?: (answer: Answer, nowMs: number) => V
 
 const anOrder: Subject = { about: 'order' }
 const aRequest: Subject = { about: 'request' }
+
+// A refusal is not signed: the certificate that we encrypted with was withdrawn, and no answer has said so yet.
+function disownsSerial(outcome: Outcome): boolean {
+  return outcome.kind === 'rejected' && /wechatpay-serial/i.test(outcome.message)
+}
 
 async function within(settling: Promise<unknown>, limitMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined

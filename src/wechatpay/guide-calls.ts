@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { z } from 'zod'
 import { parseJson } from './answer.ts'
-import type {
-  Attempted,
-  GuideCalls,
-  GuidePage,
-  GuideQuery,
-  Reply,
-  UpstreamGuide,
+import {
+  type Attempted,
+  type GuideCalls,
+  type GuidePage,
+  type GuideQuery,
+  maxPageSize,
+  type Reply,
+  type UpstreamGuide,
 } from './guides.ts'
-import { maxPageSize } from './guides.ts'
 import { maskOf } from './mask.ts'
 import type { MerchantKeys } from './merchant-keys.ts'
 import { type Outcome, type Subject, unanswered } from './outcome.ts'
@@ -47,6 +47,7 @@ export function createGuideCalls(deps: {
 
   return {
     async queryGuides({ host, timeoutMs, ...query }) {
+      const at = { host, timeoutMs }
       assert(
         query.limit >= 1 && query.limit <= maxPageSize,
         `a page has 1 to ${maxPageSize} guides`,
@@ -56,19 +57,11 @@ export function createGuideCalls(deps: {
       if (mobile !== null && key === null) return noKeyYet()
       const path = `${guidesPath}?${search(query, sealWith(key))}`
       const subject = subjectOf('request', mobile)
-      const call: Call = {
-        method: 'GET',
-        path,
-        body: '',
-        platformKey: key,
-        host,
-        timeoutMs,
-        subject,
-      }
+      const call: Call = { ...at, method: 'GET', path, body: '', platformKey: key, subject }
       return ask(call, body => readPage(body, query.limit, merchantKeys))
     },
 
-    async registerGuide({ guide, subMchid, host, timeoutMs }) {
+    async registerGuide({ guide, subMchid, ...at }) {
       const key = platformKey()
       if (key === null) return noKeyYet()
       const body = JSON.stringify({
@@ -82,19 +75,12 @@ export function createGuideCalls(deps: {
         ...(guide.groupQrcode === null ? {} : { group_qrcode: guide.groupQrcode }),
       })
       const subject = subjectOf('request', guide.name, guide.mobile)
-      const call: Call = {
-        method: 'POST',
-        path: guidesPath,
-        body,
-        platformKey: key,
-        host,
-        timeoutMs,
-        subject,
-      }
+      const path = guidesPath
+      const call: Call = { ...at, method: 'POST', path, body, platformKey: key, subject }
       return ask(call, readGuideId)
     },
 
-    async updateGuide({ guideId, changes, subMchid, host, timeoutMs }) {
+    async updateGuide({ guideId, changes, subMchid, ...at }) {
       const { name, mobile, avatar, qrCode, groupQrcode } = changes
       const key = platformKey()
       if (key === null && (name !== undefined || mobile !== undefined)) return noKeyYet()
@@ -108,7 +94,7 @@ export function createGuideCalls(deps: {
       })
       const subject = subjectOf('guide', name, mobile)
       const path = guidePath(guideId)
-      return send({ method: 'PATCH', path, body, platformKey: key, host, timeoutMs, subject })
+      return send({ ...at, method: 'PATCH', path, body, platformKey: key, subject })
     },
   }
 }

