@@ -1,11 +1,12 @@
-import type { CipherKey } from 'node:crypto'
-import { type AnsweredExam, type Examined, readCertificates } from '../wechatpay/examine.ts'
+import type { KeyObject } from 'node:crypto'
+import { listedSerials, readCertificates } from '../wechatpay/certificates.ts'
+import type { AnsweredExam, Examined } from '../wechatpay/examine.ts'
 import type { HostReport, StoreAsked } from './ask-host.ts'
 import { apiSecurity, type Check, fail, ok, warn } from './check.ts'
 import { explainRefusal, type Signer } from './refusal.ts'
 
 /** What this side knows of WeChat Pay's keys: a 公钥, or the APIv3 key that opens platform certificates. */
-export type PlatformKeys = { publicKeyId: string | null; apiv3Key: CipherKey | null }
+export type PlatformKeys = { publicKeyId: string | null; apiv3Key: KeyObject | null }
 
 const usePublicKey = `Set WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE from ${apiSecurity} → 微信支付公钥.`
 
@@ -43,8 +44,7 @@ export function checkKeyMode(exam: AnsweredExam, keys: PlatformKeys): Check | nu
       usePublicKey,
     )
   }
-  const carried = exam.status === 200 ? readCertificates(exam.body, apiv3Key) : null
-  if (carried === null) return null
+  if (exam.status !== 200 || listedSerials(exam.body) === null) return null
   if (publicKeyId !== null) {
     return exam.serial === publicKeyId
       ? ok(check, '公钥, as configured; platform certificates are there too')
@@ -55,8 +55,9 @@ export function checkKeyMode(exam: AnsweredExam, keys: PlatformKeys): Check | nu
         )
   }
   if (apiv3Key === null) return null
-  return carried.keys.size === carried.serials.length
-    ? ok(check, `platform certificates, ${carried.keys.size} in force`)
+  const carried = readCertificates(exam.body, apiv3Key)
+  return carried.kind === 'read'
+    ? ok(check, `platform certificates, ${carried.certificates.length} in force`)
     : fail(
         check,
         'the APIv3 key does not open the platform certificates',
@@ -154,8 +155,7 @@ export function checkConfusion(reports: readonly HostReport[], serialNo: string)
   const isPlatforms = exams.some(
     exam =>
       exam?.kind === 'answered' &&
-      (exam.serial === serialNo ||
-        readCertificates(exam.body, null)?.serials.includes(serialNo) === true),
+      (exam.serial === serialNo || listedSerials(exam.body)?.includes(serialNo) === true),
   )
   if (!isPlatforms) return null
   return fail(

@@ -55,6 +55,12 @@ export function readCertificates(body: Buffer, apiv3Key: KeyObject): Certificate
   return { kind: 'read', certificates }
 }
 
+/** The serial numbers that a list names, opened or not; null when it is no such list. */
+export function listedSerials(body: Buffer): string[] | null {
+  const parsed = listSchema.safeParse(parseJson(body))
+  return parsed.success ? parsed.data.data.map(({ serial_no }) => serial_no) : null
+}
+
 /** Null when it is no certificate with an RSA key, or another's than `serial` says. */
 export function platformCertificate(serial: string, pem: string): PlatformCertificate | null {
   const certificate = parseCertificate(pem)

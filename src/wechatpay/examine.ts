@@ -1,8 +1,8 @@
-import { type CipherKey, createDecipheriv, type KeyObject, X509Certificate } from 'node:crypto'
-import { z } from 'zod'
+import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { type Answer, cleanText, header } from './answer.ts'
 import { attempt, type WireRequest } from './attempt.ts'
+import { readCertificates } from './certificates.ts'
 import { readErrorBody, readSignInformation, type SignInformation } from './error-body.ts'
 import { openPool } from './pool.ts'
 import { createSigner, stringToSign } from './sign.ts'
@@ -50,7 +50,7 @@ export type ExaminerOptions = {
   platformSerial: string | null
   /** Those configured; those that an answer carries itself come with the APIv3 key. */
   verifiers: ReadonlyMap<string, KeyObject>
-  apiv3Key: CipherKey | null
+  apiv3Key: KeyObject | null
   clock: Clock
   timeoutMs: number
 }
@@ -93,7 +93,9 @@ export function createExaminer(options: ExaminerOptions): Examiner {
     const signature = header(answer, 'wechatpay-signature')
     const serial = header(answer, 'wechatpay-serial')
     const carried = options.apiv3Key ? readCertificates(answer.body, options.apiv3Key) : null
-    for (const [serialNo, key] of carried?.keys ?? []) verifiers.set(serialNo, key)
+    if (carried?.kind === 'read') {
+      for (const { serial, key } of carried.certificates) verifiers.set(serial, key)
+    }
     return {
       kind: 'answered',
       status: answer.status,
@@ -128,63 +130,6 @@ export function createExaminer(options: ExaminerOptions): Examiner {
 function signedText(path: string, authorization: string): string {
   const value = (name: string) => new RegExp(`${name}="([^"]*)"`).exec(authorization)?.[1] ?? ''
   return stringToSign('GET', path, value('timestamp'), value('nonce_str'), '')
-}
-
-const certificatesSchema = z.object({
-  data: z.array(
-    z.object({
-      serial_no: z.string(),
-      encrypt_certificate: z.object({
-        nonce: z.string(),
-        associated_data: z.string(),
-        ciphertext: z.string(),
-      }),
-    }),
-  ),
-})
-
-export type CarriedCertificates = { serials: string[]; keys: Map<string, KeyObject> }
-
-/** The platform certificates in an answer; without a key for each that `apiv3Key` does not open. Null: there are none. */
-export function readCertificates(
-  body: Buffer,
-  apiv3Key: CipherKey | null,
-): CarriedCertificates | null {
-  const parsed = certificatesSchema.safeParse(parseJson(body))
-  if (!parsed.success) return null
-  const keys = new Map<string, KeyObject>()
-  for (const { serial_no, encrypt_certificate } of parsed.data.data) {
-    const pem = apiv3Key === null ? null : unseal(encrypt_certificate, apiv3Key)
-    if (pem !== null) keys.set(serial_no, new X509Certificate(pem).publicKey)
-  }
-  return { serials: parsed.data.data.map(({ serial_no }) => cleanText(serial_no, 64)), keys }
-}
-
-const tagBytes = 16
-
-function unseal(
-  sealed: { nonce: string; associated_data: string; ciphertext: string },
-  apiv3Key: CipherKey,
-): string | null {
-  const bytes = Buffer.from(sealed.ciphertext, 'base64')
-  try {
-    const cipher = createDecipheriv('aes-256-gcm', apiv3Key, sealed.nonce, {
-      authTagLength: tagBytes,
-    })
-    cipher.setAAD(Buffer.from(sealed.associated_data))
-    cipher.setAuthTag(bytes.subarray(-tagBytes))
-    return Buffer.concat([cipher.update(bytes.subarray(0, -tagBytes)), cipher.final()]).toString()
-  } catch {
-    return null
-  }
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'))
-  } catch {
-    return undefined
-  }
 }
 
 function cleaned(text: string | null): string | null {
