@@ -204,3 +204,32 @@ it('is accepted only at 200 or 204 with a valid signature, whatever else an answ
     { numRuns: 2_000 },
   )
 })
+
+describe('a refusal of a call beside assign blames', () => {
+  const param = (message: string, field = '') => ({
+    code: 'PARAM_ERROR',
+    message,
+    detail: { field },
+  })
+  const gone = { code: 'RESOURCE_NOT_EXISTS', message: '服务人员不存在：guide_id G1' }
+  it.each<['request' | 'guide', string, number, unknown]>([
+    ['request', 'request', 400, param('门店id不存在')],
+    ['request', 'request', 400, param('服务人员姓名长度超过64字节', '/name')],
+    ['request', 'request', 400, param('该员工已注册', '/userid')],
+    ['request', 'request', 404, gone],
+    ['guide', 'guide', 404, gone],
+    ['guide', 'guide', 400, param('不可用', '/guide_id')],
+    ['guide', 'request', 400, param('仅企业微信服务人员支持修改', '/qr_code')],
+    ['guide', 'request', 400, param('服务人员姓名长度超过64字节', '/name')],
+    ['guide', 'account', 404, ''],
+    ['request', 'account', 404, ''],
+    ['request', 'account', 400, param('解密失败，请确认所用的微信支付公钥', '/name')],
+    ['guide', 'account', 400, param('Http头Wechatpay-Serial无效：7132D7')],
+    ['request', 'account', 401, { code: 'SIGN_ERROR', message: '签名错误' }],
+    ['guide', 'account', 403, { code: 'NO_AUTH', message: '商户无权限' }],
+  ])('about a %s: the %s, for %d %j', (about, blamed, status, body) => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body)
+    const answer = { status, headers: {}, body: Buffer.from(text) }
+    expect(brief(classify(answer, nowMs, notAsked, { about }))).toBe(`rejected ${blamed}`)
+  })
+})
