@@ -20,8 +20,7 @@ import { openCertificates } from './mirror/certificates.ts'
 import { openGuideImports } from './mirror/guide-imports.ts'
 import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
-import { createVault } from './mirror/vault.ts'
-import { readVaultKeys } from './mirror/vault-key-file.ts'
+import { openVault } from './mirror/open-vault.ts'
 import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
@@ -53,7 +52,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const { client } = upstream
 
   const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
-  const vault = createVault(readVaultKeys(config.piiKeyFile))
+  const vault = openVault(db, config.piiKeyFile)
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
   const registry = createRegistry({

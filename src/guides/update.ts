@@ -27,7 +27,7 @@ export async function updateGuide(
     return outcome.kind === 'accepted' ? { ...outcome, value: null } : outcome
   })
   if (reply.kind === 'rejected') throw refusedBy(reply)
-  guides.setProfile(guideId, { ...before, ...changes })
+  guides.change(guide, changes)
 }
 
 function refuseWecomLinks({ userid, workId }: Guide, fields: GuideChangeFields): void {

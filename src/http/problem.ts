@@ -57,7 +57,7 @@ export function answerProblem(
     code: fault.code,
     ...(fault.fields.length > 0 ? { errors: [...fault.fields] } : {}),
   }
-  const headers: Record<string, string> = { 'content-type': mediaType }
+  const headers: Record<string, string> = { 'content-type': mediaType, 'cache-control': 'no-store' }
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
   if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
   if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
