@@ -11,6 +11,7 @@ import { systemClock } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
 import { StartError } from './errors.ts'
+import { discreet } from './guides/discreet.ts'
 import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
@@ -72,7 +73,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const assignments = createAssignments({
     ledger,
     mirror,
-    client,
+    client: discreet(client, guides),
     clock,
     mode: account.mode,
     windowMs: config.windowMs,

@@ -233,7 +233,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const fields = await readBody(
           context,
           newGuideSchema,
-          { en: 'guide', zh: '服务人员' },
+          { en: 'guide', zh: '服务人员', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, fields.store_id)
@@ -382,7 +382,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const { store_id, text } = await readBody(
           context,
           copiedSchema,
-          { en: 'copied text', zh: '复制的内容' },
+          { en: 'copied text', zh: '复制的内容', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, store_id)
@@ -429,7 +429,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const changes = await readBody(
           context,
           guideChangesSchema,
-          { en: 'change', zh: '修改内容' },
+          { en: 'change', zh: '修改内容', people: true },
           answerLanguage(context),
         )
         return context.json(viewGuide(await registry.update(guideId, changes)), 200)
