@@ -23,8 +23,8 @@ const signInformationSchema = z.object({
   truncated_sign_message: z.string(),
 })
 
-// Also of a person whom the call was not about: 11 digits that stand alone.
-const someMobile = /(?<!\d)1[3-9]\d{9}(?!\d)/g
+// Also of a person whom the call was not about; an order number is seldom of 11 digits.
+const someMobile = /(?<!\d)(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)/g
 
 const nothingSaid: ErrorBody = { code: '', message: '', field: '' }
 
