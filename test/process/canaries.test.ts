@@ -381,7 +381,11 @@ it('no name and no mobile is told by a log, an error, a file or a backup, whatev
     side.exec(`ALTER TABLE ${table} RENAME TO gone`)
     const body = fieldsOf(people.defect)
     const csv = `${header}\n${Object.values(body).join(',')}`
-    const alone = await ask('POST', '/guides/import', { body: csv, type: 'text/csv' })
+    const alone = await ask('POST', '/guides/import', {
+      body: csv,
+      type: 'text/csv',
+      prefer: 'wait=1',
+    })
     if (table === 'guides') {
       expect((await ask('POST', '/guides', { body })).status).toBe(500)
       expect((await ask('GET', `/guides?q=${enc(people.defect.name)}`)).status).toBe(500)
