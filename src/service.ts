@@ -11,6 +11,7 @@ import { systemClock } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
 import { StartError } from './errors.ts'
+import { discreet } from './guides/discreet.ts'
 import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
@@ -20,8 +21,7 @@ import { openCertificates } from './mirror/certificates.ts'
 import { openGuideImports } from './mirror/guide-imports.ts'
 import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
-import { createVault } from './mirror/vault.ts'
-import { readVaultKeys } from './mirror/vault-key-file.ts'
+import { openVault } from './mirror/open-vault.ts'
 import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
@@ -53,7 +53,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const { client } = upstream
 
   const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
-  const vault = createVault(readVaultKeys(config.piiKeyFile))
+  const vault = openVault(db, config.piiKeyFile)
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
   const registry = createRegistry({
@@ -73,7 +73,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const assignments = createAssignments({
     ledger,
     mirror,
-    client,
+    client: discreet(client, guides),
     clock,
     mode: account.mode,
     windowMs: config.windowMs,

@@ -71,7 +71,7 @@ export function createRegistry({
 
   function present(guideId: string): Guide {
     const guide = guides.find(guideId)
-    if (!guide) throw new AppError('guide_not_found', `Guide ${guideId} is not known here.`)
+    if (!guide) throw new AppError('guide_not_found', 'There is no such guide here.')
     return guide
   }
 
@@ -92,7 +92,7 @@ export function createRegistry({
   }
 
   async function resealAll(): Promise<void> {
-    while (!isStopped && !guides.reseal()) {
+    while (!isStopped && !(guides.reseal() && guideImports.reseal())) {
       await new Promise(done => setTimeout(done, resealPauseMs))
     }
   }

@@ -1,6 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Guide, Guides, Profile } from '../mirror/guides.ts'
 import type { GuideChanges } from '../wechatpay/guides.ts'
+import { hide } from './discreet.ts'
 import type { GuideChangeFields } from './fields.ts'
 import { refusedBy, type Upstream } from './upstream.ts'
 
@@ -26,8 +27,8 @@ export async function updateGuide(
     const outcome = await upstream.calls.updateGuide({ ...attempted, guideId, changes })
     return outcome.kind === 'accepted' ? { ...outcome, value: null } : outcome
   })
-  if (reply.kind === 'rejected') throw refusedBy(reply)
-  guides.setProfile(guideId, { ...before, ...changes })
+  if (reply.kind === 'rejected') throw refusedBy(hide(reply, guide))
+  guides.change(guide, changes)
 }
 
 function refuseWecomLinks({ userid, workId }: Guide, fields: GuideChangeFields): void {

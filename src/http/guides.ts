@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { AppError } from '../errors.ts'
 import { guideChangesSchema, newGuideSchema } from '../guides/fields.ts'
 import type { ImportProgress } from '../guides/imports.ts'
@@ -89,6 +89,12 @@ const importSchema = z
 
 const guideParams = z.object({ guide_id: guideIdSchema })
 
+/** Names and mobiles are for whoever asked, and for no cache on the way. */
+const noStore: MiddlewareHandler<Env> = async (context, next) => {
+  context.header('Cache-Control', 'no-store')
+  await next()
+}
+
 /** How long a caller who does not say otherwise waits for a file or a sync. */
 const defaultWaitMs = 20_000
 const rowsAtOnce = 10_000
@@ -107,7 +113,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   routes.openAPIRegistry.register('CopiedGuide', copiedSchema)
 
   const search = createGuideSearch(guides)
-  const common = { security: bearer, middleware: gate('admin') }
+  const common = { security: bearer, middleware: [noStore, gate('admin')] }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden')
   const bodyRefusals = problems('body_too_large', 'unsupported_media_type', 'storage_full')
   const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable')
@@ -196,7 +202,6 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
           limit,
         })
         const synced = mirror.lastSync()
-        context.header('Cache-Control', 'no-store')
         return context.json(
           {
             guides: page.guides.map(viewGuide),
@@ -228,13 +233,12 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const fields = await readBody(
           context,
           newGuideSchema,
-          { en: 'guide', zh: '服务人员' },
+          { en: 'guide', zh: '服务人员', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, fields.store_id)
         const { guideId, status } = await registry.register(store, fields)
-        const guide = viewGuide(present(guides.find(guideId), guideId))
-        context.header('Cache-Control', 'no-store')
+        const guide = viewGuide(present(guides.find(guideId)))
         return status === 'known' ? context.json(guide, 200) : context.json(guide, 201)
       },
     )
@@ -378,11 +382,10 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const { store_id, text } = await readBody(
           context,
           copiedSchema,
-          { en: 'copied text', zh: '复制的内容' },
+          { en: 'copied text', zh: '复制的内容', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, store_id)
-        context.header('Cache-Control', 'no-store')
         return context.json(viewGuide(await registry.adopt(store, text)), 200)
       },
     )
@@ -401,8 +404,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
       }),
       context => {
         const { guide_id: guideId } = context.req.valid('param')
-        context.header('Cache-Control', 'no-store')
-        return context.json(viewGuide(present(guides.find(guideId), guideId)), 200)
+        return context.json(viewGuide(present(guides.find(guideId))), 200)
       },
     )
     .openapi(
@@ -427,10 +429,9 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const changes = await readBody(
           context,
           guideChangesSchema,
-          { en: 'change', zh: '修改内容' },
+          { en: 'change', zh: '修改内容', people: true },
           answerLanguage(context),
         )
-        context.header('Cache-Control', 'no-store')
         return context.json(viewGuide(await registry.update(guideId, changes)), 200)
       },
     )
@@ -474,9 +475,9 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   }
 }
 
-function present(guide: Guide | null, guideId: string): Guide {
+function present(guide: Guide | null): Guide {
   if (guide) return guide
-  throw new AppError('guide_not_found', `Guide ${guideId} is not known here.`)
+  throw new AppError('guide_not_found', 'There is no such guide here.')
 }
 
 export function viewGuide(guide: Guide): z.infer<typeof guideSchema> {

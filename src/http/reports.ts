@@ -436,10 +436,7 @@ export function createReportRoutes({
         const storeId = store_id ?? ownHome
         // A guide of a foreign store is told as none, so that guides cannot be probed.
         if (storeId === undefined) {
-          throw new AppError(
-            'guide_not_found',
-            `Guide ${guide_id} is not known here; name the store.`,
-          )
+          throw new AppError('guide_not_found', 'There is no such guide here; name the store.')
         }
         const store = findStore(context, mirror, storeId)
         const { fromMs, toMs, sample, ...counts } = await reports.missed(store, guide_id, date)

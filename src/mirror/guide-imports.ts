@@ -1,6 +1,7 @@
-import { and, asc, eq, gt, isNull, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNotNull, isNull, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import { guideImportRows, guideImports } from './schema.ts'
+import { sealedBy } from './sealed-by.ts'
 import type { Vault } from './vault.ts'
 
 export type GuideImport = typeof guideImports.$inferSelect
@@ -21,9 +22,13 @@ export type ImportCounts = Record<ImportRow['status'], number>
 
 export type GuideImports = ReturnType<typeof openGuideImports>
 
+const resealedAtOnce = 200
+
+/** Where a row's content is sealed for. */
+export const placeOfRow = (importId: string, row: number): string => `${importId}/${row}`
+
 /** Files of guides to be registered, row by row; what a row holds is sealed until it has its result, and gone then. */
 export function openGuideImports(db: Db, vault: Vault) {
-  const place = (importId: string, row: number) => `${importId}/${row}`
   const ofRow = (importId: string, row: number) =>
     and(eq(guideImportRows.importId, importId), eq(guideImportRows.row, row))
 
@@ -37,7 +42,7 @@ export function openGuideImports(db: Db, vault: Vault) {
         () => {
           db.insert(guideImports).values(entry).run()
           for (const { row, content, errors } of rows) {
-            const sealed = content === null ? null : vault.seal(content, place(entry.id, row))
+            const sealed = content === null ? null : vault.seal(content, placeOfRow(entry.id, row))
             db.insert(guideImportRows)
               .values({
                 importId: entry.id,
@@ -103,7 +108,7 @@ export function openGuideImports(db: Db, vault: Vault) {
         .all()
         .map(({ row, sealed }) => ({
           row,
-          content: sealed === null ? null : vault.open(sealed, place(id, row)),
+          content: sealed === null ? null : vault.open(sealed, placeOfRow(id, row)),
         })),
 
     settle(id: string, row: number, result: RowResult): void {
@@ -121,6 +126,33 @@ export function openGuideImports(db: Db, vault: Vault) {
 
     end(id: string, nowMs: number): void {
       db.update(guideImports).set({ endedAtMs: nowMs }).where(eq(guideImports.id, id)).run()
+    },
+
+    /** Seals anew what waits and an older key sealed, a part at a time; true when there is nothing left to do. */
+    reseal(): boolean {
+      const rows = db
+        .select()
+        .from(guideImportRows)
+        .where(
+          and(
+            eq(guideImportRows.status, 'waiting'),
+            isNotNull(guideImportRows.sealed),
+            sql`${sealedBy(guideImportRows.sealed)} <> ${vault.keyId}`,
+          ),
+        )
+        .limit(resealedAtOnce)
+        .all()
+      db.transaction(() => {
+        for (const { importId, row, sealed } of rows) {
+          const place = placeOfRow(importId, row)
+          const content = sealed === null ? null : vault.open(sealed, place)
+          db.update(guideImportRows)
+            .set({ sealed: content === null ? null : vault.seal(content, place) })
+            .where(ofRow(importId, row))
+            .run()
+        }
+      })
+      return rows.length < resealedAtOnce
     },
 
     /** Those that an earlier process left, oldest first. */

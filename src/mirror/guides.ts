@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
-import { StartError } from '../errors.ts'
 import { guides } from './schema.ts'
+import { sealedBy } from './sealed-by.ts'
 import type { Vault } from './vault.ts'
 
 /** What is known of the person; a link is known only of guides who were registered or changed here. */
@@ -53,7 +53,7 @@ export function openGuides(
     .from(guides)
     .where(eq(guides.guideId, sql.placeholder('guideId')))
     .prepare()
-  refuseLostKey()
+  let resealedTo = ''
 
   function find(guideId: string): Guide | null {
     const row = byId.get({ guideId })
@@ -72,17 +72,8 @@ export function openGuides(
   function sealed(guideId: string, profile: Profile): Pick<Row, 'profile' | 'mobileIndex'> {
     return {
       profile: vault.seal(JSON.stringify(profile), guideId),
-      mobileIndex: profile.mobile === null ? null : (vault.indexes(profile.mobile)[0] ?? null),
-    }
-  }
-
-  // Names that cannot be opened any more would be overwritten by the next sync without a word.
-  function refuseLostKey(): void {
-    const [sample] = db.select().from(guides).where(isNotNull(guides.profile)).limit(1).all()
-    if (sample && read(sample).profile === null) {
-      throw new StartError(
-        'PII_KEY_FILE does not hold the key that names and mobiles in this data directory were sealed with: bring that file back.',
-      )
+      mobileIndex:
+        profile.mobile === null ? null : (vault.indexes(digitsOf(profile.mobile))[0] ?? null),
     }
   }
 
@@ -99,11 +90,12 @@ export function openGuides(
       return row ? read(row) : null
     },
 
+    /** However it is written: with spaces, dashes, +86. */
     byMobile(mobile: string): Guide[] {
       const rows = db
         .select()
         .from(guides)
-        .where(inArray(guides.mobileIndex, vault.indexes(mobile)))
+        .where(inArray(guides.mobileIndex, vault.indexes(digitsOf(mobile))))
         .limit(1000)
         .all()
       return rows.map(read)
@@ -161,7 +153,16 @@ export function openGuides(
       return isGone
     },
 
-    setProfile(guideId: string, profile: Profile): void {
+    /**
+     * Writes down what was changed of the guide who was `before`. Who was forgotten meanwhile stays so; who was forgotten
+     * before is known again only by a new name or mobile.
+     */
+    change({ guideId, erasedAtMs }: Guide, changes: Partial<Profile>): void {
+      const guide = find(guideId)
+      if (!guide || guide.erasedAtMs !== erasedAtMs) return
+      const isKnown = changes.name !== undefined || changes.mobile !== undefined
+      if (erasedAtMs !== null && !isKnown) return
+      const profile = { name: null, mobile: null, ...guide.profile, ...changes }
       db.update(guides)
         .set({ ...sealed(guideId, profile), erasedAtMs: null })
         .where(eq(guides.guideId, guideId))
@@ -176,24 +177,37 @@ export function openGuides(
         .run()
     },
 
-    /** Seals anew what an older key sealed, a part at a time; true when there is nothing left to do. */
+    /**
+     * Seals anew what an older key sealed, a part at a time; true when there is nothing left to do. A damaged row is
+     * emptied, for the next sync to fill: it would hold on to its key for ever.
+     */
     reseal(): boolean {
+      const isOlder = sql`${sealedBy(guides.profile)} <> ${vault.keyId}`
       const rows = db
         .select()
         .from(guides)
-        .where(and(isNotNull(guides.profile), sql`profile NOT LIKE ${`${vault.keyId}.%`}`))
+        .where(and(gt(guides.guideId, resealedTo), isNotNull(guides.profile), isOlder))
+        .orderBy(asc(guides.guideId))
         .limit(resealedAtOnce)
         .all()
       db.transaction(() => {
         for (const { guideId, profile } of rows) {
-          const opened = profile === null ? null : openProfile(profile, guideId)
+          if (profile === null || !vault.knows(profile)) continue
+          const opened = openProfile(profile, guideId)
           const row = opened ? sealed(guideId, opened) : { profile: null, mobileIndex: null }
           db.update(guides).set(row).where(eq(guides.guideId, guideId)).run()
         }
       })
+      resealedTo = rows.at(-1)?.guideId ?? resealedTo
       return rows.length < resealedAtOnce
     },
   }
+}
+
+/** A mobile is looked up by its digits; +86 is that of all who do not write it. */
+function digitsOf(mobile: string): string {
+  const digits = mobile.replace(/\D/g, '')
+  return digits.replace(/^(?:00)?86(?=1\d{10}$)/, '')
 }
 
 /** What a sighting says; what it could not read it does not say. */

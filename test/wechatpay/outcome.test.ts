@@ -113,6 +113,20 @@ describe('a refusal blames', () => {
     }
   })
 
+  it.each([
+    ['服务人员13987651201不存在', '服务人员***不存在'],
+    ['mobile +86 139-8765-1201 used', 'mobile +*** used'],
+    ['8613987651201,139 8765 1201', '***,***'],
+    ['guide 01008370080000000001', 'guide 01008370080000000001'],
+    ['order 1217752501201407033233368018', 'order 1217752501201407033233368018'],
+    ['timestamp 1554208460', 'timestamp 1554208460'],
+    ['mchid 1900000109', 'mchid 1900000109'],
+  ])('without the mobile of anybody, and with all other numbers: %s', (message, told) => {
+    expect(read(400, { code: 'PARAM_ERROR', message })).toMatchObject({ message: told })
+    const detail = { field: message }
+    expect(read(400, { code: message, message, detail })).toMatchObject({ code: told })
+  })
+
   it('in a message that is short and has no control characters', () => {
     const outcome = read(400, {
       code: 'A\r\nB',
