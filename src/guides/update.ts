@@ -4,12 +4,13 @@ import type { GuideChanges } from '../wechatpay/guides.ts'
 import type { GuideChangeFields } from './fields.ts'
 import { refusedBy, type Upstream } from './upstream.ts'
 
+const nothing: Profile = { name: null, mobile: null }
 const wecomOnly = ['qr_code', 'group_qrcode'] as const
 
 /**
  * Changes what differs from what is known, at WeChat Pay first; the mirror has it once that is accepted.
  *
- * @throws AppError personal_guide, refused_upstream, upstream_unavailable
+ * @throws AppError personal_guide, refused_upstream, upstream_unavailable, draining
  */
 export async function updateGuide(
   { guides, upstream }: { guides: Guides; upstream: Upstream },
@@ -18,8 +19,7 @@ export async function updateGuide(
   fields: GuideChangeFields,
 ): Promise<void> {
   refuseWecomLinks(guide, fields)
-  const before: Profile = guide.profile ?? { name: null, mobile: null }
-  const changes = differing(before, fields)
+  const changes = differing(guide.profile ?? nothing, fields)
   if (Object.keys(changes).length === 0) return
   const { guideId } = guide
   const reply = await upstream.ask(subMchid, async attempted => {
@@ -27,7 +27,10 @@ export async function updateGuide(
     return outcome.kind === 'accepted' ? { ...outcome, value: null } : outcome
   })
   if (reply.kind === 'rejected') throw refusedBy(reply)
-  guides.setProfile(guideId, { ...before, ...changes })
+  const now = guides.find(guideId)
+  // Whoever asked to be forgotten meanwhile stays so.
+  if (!now || now.erasedAtMs !== guide.erasedAtMs) return
+  guides.setProfile(guideId, { ...(now.profile ?? nothing), ...changes })
 }
 
 function refuseWecomLinks({ userid, workId }: Guide, fields: GuideChangeFields): void {

@@ -91,7 +91,7 @@ const guideParams = z.object({ guide_id: guideIdSchema })
 
 /** How long a caller who does not say otherwise waits for a file or a sync. */
 const defaultWaitMs = 20_000
-const rowsAtOnce = 10_000
+const rowsAtOnce = 1000
 
 export type GuideDeps = ManagerDeps & {
   registry: Registry
@@ -110,7 +110,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   const common = { security: bearer, middleware: gate('admin') }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden')
   const bodyRefusals = problems('body_too_large', 'unsupported_media_type', 'storage_full')
-  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable')
+  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable', 'draining')
 
   function viewImport({ id, isRunning, counts, waitingFor }: ImportProgress, after: number) {
     const found = guideImports.rows(id, after, rowsAtOnce + 1)
@@ -266,6 +266,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
           202: { description: 'Under way: see Location', content: json(importSchema) },
           ...refusals,
           ...bodyRefusals,
+          ...problems('storage_full', 'overloaded'),
         },
       }),
       async context => {
@@ -277,7 +278,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         if (context.req.valid('query').dry_run === 'true') {
           return context.json(viewDryRun(rows), 200)
         }
-        const id = registry.imports.start(rows, authorOf(context.var.key))
+        const id = await registry.imports.start(rows, authorOf(context.var.key))
         await registry.imports.settled(id, waitMs)
         const seen = viewImport(registry.imports.progress(id), 0)
         if (seen.status === 'done') return context.json(seen, 200)
@@ -325,7 +326,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         responses: {
           200: { description: 'What was found', content: json(syncSchema) },
           202: { description: 'Under way: GET /guides/sync', content: json(syncSchema) },
-          ...problems('unauthorized', 'forbidden'),
+          ...problems('unauthorized', 'forbidden', 'storage_full', 'draining'),
         },
       }),
       async context => {

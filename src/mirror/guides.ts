@@ -32,6 +32,9 @@ export type Sighting = Pick<Guide, 'guideId' | 'storeId' | 'userid' | 'workId'> 
 
 export type Guides = ReturnType<typeof openGuides>
 
+/** Who was written since it was asked for; to be closed, for it grows with them. */
+export type Written = { has(guideId: string): boolean; close(): void }
+
 type Row = typeof guides.$inferSelect
 
 /** After so many syncs in a row without them, a guide is believed to be gone: one bad answer takes nobody out. */
@@ -53,7 +56,13 @@ export function openGuides(
     .from(guides)
     .where(eq(guides.guideId, sql.placeholder('guideId')))
     .prepare()
+  const upsert = prepareUpsert(db)
+  const watches = new Set<Set<string>>()
   refuseLostKey()
+
+  function wrote(guideId: string): void {
+    for (const written of watches) written.add(guideId)
+  }
 
   function find(guideId: string): Guide | null {
     const row = byId.get({ guideId })
@@ -89,6 +98,16 @@ export function openGuides(
   return {
     find,
 
+    /** Of those whom anybody keeps, changes or erases from now on. */
+    watch(): Written {
+      const written = new Set<string>()
+      watches.add(written)
+      return { has: guideId => written.has(guideId), close: () => watches.delete(written) }
+    },
+
+    /** All of the work is written, or nothing. */
+    together: <T>(work: () => T): T => db.transaction(work, { behavior: 'immediate' }),
+
     byUserid(storeId: number, userid: string): Guide | null {
       const row = db
         .select()
@@ -108,9 +127,6 @@ export function openGuides(
         .all()
       return rows.map(read)
     },
-
-    ofStore: (storeId: number): Guide[] =>
-      db.select().from(guides).where(eq(guides.storeId, storeId)).all().map(read),
 
     /** By guide_id, from the one after `after` on. */
     list(after: string, limit: number, storeId: number | null): Guide[] {
@@ -132,13 +148,9 @@ export function openGuides(
       const kept = before?.erasedAtMs
         ? { profile: null, mobileIndex: null }
         : sealed(guideId, { ...told, name: told.name ?? null, mobile: told.mobile ?? null })
-      const row = { storeId, userid, workId, ...kept, missedSyncs: 0, seenAtMs: nowMs }
-      const state = 'registered'
-      db.insert(guides)
-        .values({ guideId, state, ...row })
-        .onConflictDoUpdate({ target: guides.guideId, set: { state, ...row } })
-        .run()
-      if (before?.state !== state || before.storeId !== storeId) changed(guideId, storeId)
+      upsert.run({ guideId, storeId, userid, workId, ...kept, nowMs })
+      wrote(guideId)
+      if (before?.state !== 'registered' || before.storeId !== storeId) changed(guideId, storeId)
     },
 
     /** Nothing about these is new but that they are still there. */
@@ -150,15 +162,20 @@ export function openGuides(
     },
 
     /** A sync did not find the guide; true when that is believed from now on. */
-    miss({ guideId, storeId, missedSyncs }: Guide): boolean {
-      const missed = missedSyncs + 1
-      const isGone = missed >= believedGoneAfter
-      db.update(guides)
-        .set({ missedSyncs: missed, ...(isGone ? { state: 'gone' as const } : {}) })
+    miss(guideId: string): boolean {
+      const missed = sql`${guides.missedSyncs} + 1`
+      const row = db
+        .update(guides)
+        .set({
+          missedSyncs: missed,
+          state: sql`CASE WHEN ${missed} >= ${believedGoneAfter} THEN 'gone' ELSE ${guides.state} END`,
+        })
         .where(eq(guides.guideId, guideId))
-        .run()
-      if (isGone) changed(guideId, storeId)
-      return isGone
+        .returning({ state: guides.state, storeId: guides.storeId })
+        .get()
+      if (row?.state !== 'gone') return false
+      changed(guideId, row.storeId)
+      return true
     },
 
     setProfile(guideId: string, profile: Profile): void {
@@ -166,6 +183,7 @@ export function openGuides(
         .set({ ...sealed(guideId, profile), erasedAtMs: null })
         .where(eq(guides.guideId, guideId))
         .run()
+      wrote(guideId)
     },
 
     /** Forgets name, mobile and links for good: no sync brings them back. */
@@ -174,6 +192,7 @@ export function openGuides(
         .set({ profile: null, mobileIndex: null, erasedAtMs: nowMs })
         .where(eq(guides.guideId, guideId))
         .run()
+      wrote(guideId)
     },
 
     /** Seals anew what an older key sealed, a part at a time; true when there is nothing left to do. */
@@ -194,6 +213,37 @@ export function openGuides(
       return rows.length < resealedAtOnce
     },
   }
+}
+
+function prepareUpsert(db: Db) {
+  const at = sql.placeholder
+  return db
+    .insert(guides)
+    .values({
+      guideId: at('guideId'),
+      storeId: at('storeId'),
+      state: 'registered',
+      userid: at('userid'),
+      workId: at('workId'),
+      profile: at('profile'),
+      mobileIndex: at('mobileIndex'),
+      missedSyncs: 0,
+      seenAtMs: at('nowMs'),
+    })
+    .onConflictDoUpdate({
+      target: guides.guideId,
+      set: {
+        storeId: sql`excluded.store_id`,
+        state: sql`excluded.state`,
+        userid: sql`excluded.userid`,
+        workId: sql`excluded.work_id`,
+        profile: sql`excluded.profile`,
+        mobileIndex: sql`excluded.mobile_index`,
+        missedSyncs: sql`excluded.missed_syncs`,
+        seenAtMs: sql`excluded.seen_at_ms`,
+      },
+    })
+    .prepare()
 }
 
 /** What a sighting says; what it could not read it does not say. */

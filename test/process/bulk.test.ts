@@ -84,7 +84,13 @@ async function admin(method: string, path: string, body?: string) {
   return JSON.parse(text)
 }
 
-type Wire = { guide_id: string; store_id: number; userid: string; name: string; mobile: string }
+type Wire = {
+  guide_id: string
+  store_id: number
+  userid: string | null
+  name: string
+  mobile: string
+}
 
 function fileOf(from: number, to: number): string {
   return Array.from({ length: to - from }, (_, index) => {
