@@ -184,14 +184,7 @@ export function createImports({
       const entry = { id, author, createdAtMs: clock.nowMs() }
       takenIn += 1
       try {
-        await imports.create(
-          entry,
-          rows.map(({ row, fields, errors }) => ({
-            row,
-            content: fields === null ? null : JSON.stringify(fields),
-            errors,
-          })),
-        )
+        await imports.create(entry, rows.values().map(written))
       } finally {
         takenIn -= 1
       }
@@ -224,6 +217,10 @@ export function createImports({
       await purging
     },
   }
+}
+
+function written({ row, fields, errors }: ReadRow) {
+  return { row, content: fields === null ? null : JSON.stringify(fields), errors }
 }
 
 function reasonOf(cause: unknown): string {

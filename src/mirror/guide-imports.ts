@@ -75,15 +75,15 @@ export function openGuideImports(db: Db, vault: Vault) {
      * Takes the file in, all of it or nothing, over several turns of the event loop: it stands as ended until its last
      * row is written, and is opened then.
      */
-    async create(entry: Omit<GuideImport, 'endedAtMs'>, rows: readonly NewRow[]): Promise<void> {
+    async create(entry: Omit<GuideImport, 'endedAtMs'>, rows: Iterable<NewRow>): Promise<void> {
       const { id, createdAtMs } = entry
       gathering.add(id)
       try {
         db.insert(guideImports)
           .values({ ...entry, endedAtMs: createdAtMs })
           .run()
-        for (let at = 0; at < rows.length; at += rowsASlice) {
-          insertRows(id, rows.slice(at, at + rowsASlice))
+        for (const slice of slicesOf(rows)) {
+          insertRows(id, slice)
           await nextTick()
         }
         db.update(guideImports).set({ endedAtMs: null }).where(eq(guideImports.id, id)).run()
@@ -196,6 +196,17 @@ export function openGuideImports(db: Db, vault: Vault) {
         .orderBy(asc(guideImports.createdAtMs))
         .all(),
   }
+}
+
+function* slicesOf(rows: Iterable<NewRow>): Generator<NewRow[]> {
+  let slice: NewRow[] = []
+  for (const row of rows) {
+    slice.push(row)
+    if (slice.length < rowsASlice) continue
+    yield slice
+    slice = []
+  }
+  if (slice.length > 0) yield slice
 }
 
 function prepareInsertRow(db: Db) {

@@ -127,6 +127,27 @@ describe('a registration', () => {
     expect((await send(fileOf(10), 'wait=15')).json).toMatchObject({ registered: 10 })
   })
 
+  it('that WeChat Pay refuses ends its row with the reason, and no other', async () => {
+    await rig.control('PUT', '/faults', { script: [{ on: 'register', do: 'param_error_guide' }] })
+    const { json } = await send(fileOf(10), 'wait=15')
+    expect(json).toMatchObject({ status: 'done', registered: 9, refused: 1 })
+    const rows = json['rows'] as { status: string; errors?: { message: string }[] }[]
+    const refused = rows.find(({ status }) => status === 'refused')
+    expect(refused?.errors?.[0]?.message).toContain('PARAM_ERROR')
+    expect(JSON.stringify(json)).not.toContain('王小美')
+    expect(
+      rig.db.$client.prepare('SELECT 1 FROM guide_import_rows WHERE sealed IS NOT NULL').all(),
+    ).toEqual([])
+  })
+
+  it('of somebody whom a sync found to be gone asks WeChat Pay again, and brings them back', async () => {
+    const { json } = await ask('POST', '/guides', { body: aGuide(0) })
+    rig.guides.miss(json.guide_id)
+    rig.guides.miss(json.guide_id)
+    expect((await send(fileOf(1), 'wait=15')).json).toMatchObject({ known: 1 })
+    expect(rig.guides.find(json.guide_id)).toMatchObject({ state: 'registered', missedSyncs: 0 })
+  })
+
   it('tells apart who was registered now and who was known before', async () => {
     await ask('POST', '/guides', { body: aGuide(0) })
     rig.db.$client.exec('DELETE FROM guides')

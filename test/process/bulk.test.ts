@@ -29,7 +29,7 @@ beforeAll(async () => {
   simulator = await startSimulatorProcess(join(dir, 'sim'))
   env = {
     ...settingsFor(simulator, join(dir, 'data')),
-    UPSTREAM_RATE_PER_SECOND: '10000',
+    UPSTREAM_RATE_PER_SECOND: process.env['BULK_RATE'] ?? '10000',
   }
   const merchant = env['WECHATPAY_MCHID'] ?? ''
   const stores = [tillStore, ...Array.from({ length: storeCount }, (_, at) => firstStore + at)]
