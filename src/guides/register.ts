@@ -3,7 +3,7 @@ import type { Guides, Sighting } from '../mirror/guides.ts'
 import type { Store } from '../mirror/mirror.ts'
 import type { UpstreamGuide } from '../wechatpay/guides.ts'
 import type { NewGuideFields } from './fields.ts'
-import { readGuides } from './pages.ts'
+import { findGuide } from './pages.ts'
 import { createTurns } from './turns.ts'
 import { maxAttempts, refusedBy, type Upstream, unavailable } from './upstream.ts'
 
@@ -39,8 +39,8 @@ export function createRegistrar({
     subMchid: string | null,
     userid: string,
   ): Promise<UpstreamGuide | null> {
-    const found = await readGuides(upstream, { subMchid, storeId, by: { userid } })
-    return found.values().find(guide => guide.userid === userid) ?? null
+    const wanted = { subMchid, storeId, by: { userid } }
+    return findGuide(upstream, wanted, guide => guide.userid === userid)
   }
 
   /** Asks before it registers, each time: an answer that was lost may have been a registration. */

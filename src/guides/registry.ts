@@ -7,7 +7,7 @@ import type { GuideCalls, UpstreamGuide } from '../wechatpay/guides.ts'
 import { readCopied } from './adopt.ts'
 import type { GuideChangeFields, NewGuideFields } from './fields.ts'
 import { createImports, type Imports } from './imports.ts'
-import { readGuides } from './pages.ts'
+import { findGuide } from './pages.ts'
 import { createRegistrar, type Registered } from './register.ts'
 import { createSync, type Sync } from './sync.ts'
 import { createTurns } from './turns.ts'
@@ -65,7 +65,7 @@ export function createRegistry({
   const turns = createTurns()
   const upstream = createUpstream({ calls, clock, ratePerSecond, stopping })
   const registrar = createRegistrar({ guides, upstream, clock })
-  const sync = createSync({ mirror, guides, upstream, clock, subMchidOf, stopping })
+  const sync = createSync({ mirror, guides, upstream, clock, subMchidOf, stopping, failed })
   const imports = createImports({
     imports: guideImports,
     mirror,
@@ -86,10 +86,7 @@ export function createRegistry({
   function syncIn(ms: number): void {
     if (stopping.aborted || syncEveryMs === 0) return
     timer = setTimeout(() => {
-      sync.run().then(syncLater, cause => {
-        if (!stopping.aborted) failed(cause)
-        syncIn(failedSyncPauseMs)
-      })
+      sync.run().then(syncLater, () => syncIn(failedSyncPauseMs))
     }, ms)
     timer.unref()
   }
@@ -108,9 +105,11 @@ export function createRegistry({
   async function confirm(store: Store, mobile: string | null, guideId: string | null) {
     const by = mobile === null ? null : { mobile }
     const { storeId } = store
-    const found = await readGuides(upstream, { subMchid: subMchidOf(store), storeId, by })
-    const [first] = found.values()
-    return (guideId === null ? first : found.get(guideId)) ?? null
+    return findGuide(
+      upstream,
+      { subMchid: subMchidOf(store), storeId, by },
+      guide => guideId === null || guide.guideId === guideId,
+    )
   }
 
   return {

@@ -52,6 +52,7 @@ export function createSync({
   clock,
   subMchidOf,
   stopping,
+  failed,
 }: {
   mirror: Mirror
   guides: Guides
@@ -59,6 +60,8 @@ export function createSync({
   clock: Clock
   subMchidOf(store: Store): string | null
   stopping: AbortSignal
+  /** Why a sync broke off: whoever asked for it may not wait for its end. */
+  failed(cause: unknown): void
 }): Sync {
   let underWay: { report: SyncReport; ended: Promise<SyncReport> } | null = null
 
@@ -107,7 +110,7 @@ export function createSync({
     const { storeId } = store
     const written = guides.watch()
     try {
-      const seen = await readGuides(upstream, { subMchid: subMchidOf(store), storeId, by: null })
+      const seen = await readGuides(upstream, { subMchid: subMchidOf(store), storeId })
       await compare(store, [...seen.values()], written, report)
       report.guides += seen.size
       return mirror
@@ -187,6 +190,7 @@ export function createSync({
       const report = emptyReport(clock.nowMs())
       const ended = syncAll(report)
         .catch(cause => {
+          if (!stopping.aborted) failed(cause)
           throw isStorageFull(cause) ? storageFull() : cause
         })
         .finally(() => {

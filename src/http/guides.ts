@@ -332,7 +332,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
       async context => {
         const waitMs = waitMsOf(context)
         const ended = registry.sync.run()
-        // Told to whoever asks next, if not to this caller.
+        // Told to the log, if not to this caller.
         ended.catch(() => {})
         const report = await within(ended, waitMs)
         if (report) return context.json(report, 200)

@@ -238,6 +238,7 @@ describe('a sync on a full disk', () => {
     )
     const full = await ask('POST', '/guides/sync')
     expect([full.status, full.json.code]).toEqual([503, 'storage_full'])
+    expect(rig.failures.splice(0)).toMatchObject([{ code: 'SQLITE_FULL' }])
     $client.pragma('max_page_count = 1000000')
     const before = idsOf().length - known
     expect(before).toBeLessThan(bulk.length)
