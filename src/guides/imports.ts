@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../clock.ts'
+import { type Clock, createBreather } from '../clock.ts'
 import { AppError, isStorageFull, storageFull } from '../errors.ts'
 import type {
   GuideImport,
@@ -44,8 +44,8 @@ export type Imports = {
 }
 
 const rowsAtOnce = 8
-/** So many rows in a row without a result: it is not the rows. */
-const patience = 8
+/** So many rows in a row without a result: it is not the rows. Nor is more registered than can be written down. */
+const patience = rowsAtOnce
 const maxUnderWay = 20
 const firstPauseMs = 1000
 const longestPauseMs = 60_000
@@ -118,6 +118,8 @@ export function createImports({
     state: { waitingFor: string | null },
   ): Promise<Turn> {
     const turn: Turn = { after, settled: 0, why: null }
+    // Who is known already is found without any waiting.
+    const breathe = createBreather()
     let inVain = 0
     let isOver = false
     const next = () => {
@@ -129,6 +131,7 @@ export function createImports({
     }
     const worker = async () => {
       for (let row = next(); row; row = next()) {
+        await breathe()
         try {
           imports.settle(id, row.row, await registerRow(row.content))
           turn.settled += 1
@@ -137,10 +140,7 @@ export function createImports({
         } catch (cause) {
           turn.why = reasonOf(cause)
           inVain += 1
-          if (cause instanceof AppError) continue
-          // Nothing more is registered that cannot be written down.
-          inVain = patience
-          failed(cause)
+          if (!(cause instanceof AppError)) failed(cause)
         }
       }
     }
