@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { unanswered } from '../../src/wechatpay/outcome.ts'
 import { createManager } from '../support/manage.ts'
 import { eventually, openRig, type Rig, readJson, scratchDir } from '../support/rig.ts'
 import { createSeam, pageOf, refusedAccount } from './upstream-seam.ts'
@@ -215,7 +216,10 @@ describe('a full disk', () => {
   it('takes in no file, and no part of one', async () => {
     const { status, json } = await fillDisk(() => send(fileOf(2000)))
     expect([status, json['code']]).toEqual([503, 'storage_full'])
+    rig.registry.imports.resume()
+    await rig.registry.imports.ended()
     expect(await registrations()).toEqual(new Map())
+    expect(rig.db.$client.prepare('SELECT 1 FROM guide_import_rows').all()).toEqual([])
   })
 })
 
@@ -272,7 +276,11 @@ describe('a stop', () => {
       name: 'store',
       timezone: 'Asia/Shanghai',
     })
-    await rig.control('PUT', '/faults', { rates: { status_500: 1 } })
+    let asked = 0
+    seam.queryGuides = async () => {
+      asked += 1
+      return { ...unanswered('throttled', 'slow down'), retryAfterMs: 4000 }
+    }
     const rows = Array.from({ length: 50 }, (_, n) => ({
       row: n + 1,
       fields: aGuide(n),
@@ -282,11 +290,12 @@ describe('a stop', () => {
     const syncing = first.registry.sync.run().catch(cause => cause.code)
     await new Promise(done => setTimeout(done, 300))
     const startMs = performance.now()
+    const before = asked
     await first.close()
     expect(performance.now() - startMs).toBeLessThan(1000)
+    expect(asked).toBe(before)
     expect(await syncing).toBe('draining')
 
-    await rig.control('PUT', '/faults', {})
     const second = await openRig({ dataDir, simulator })
     await second.registry.imports.settled(id, 10_000)
     expect(second.registry.imports.progress(id)).toMatchObject({

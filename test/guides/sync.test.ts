@@ -185,6 +185,14 @@ describe('a list that cannot be believed', () => {
   })
 })
 
+it('a forgotten person stays forgotten when a sync brings the guide back into service', async () => {
+  const [guideId = ''] = idsOf()
+  await ask('DELETE', `/guides/${guideId}/profile`)
+  rig.mirror.quarantine(guideId)
+  expect((await sync()).findings).toMatchObject([{ guide_id: guideId, finding: 'restored' }])
+  expect(rig.guides.find(guideId)).toMatchObject({ state: 'registered', profile: null })
+})
+
 describe('changes of one guide at the same time', () => {
   it('are both in the mirror, also what WeChat Pay never tells', async () => {
     const [guideId = ''] = idsOf()
