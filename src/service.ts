@@ -141,8 +141,10 @@ export async function startService(config: Config & { account: MerchantAccount }
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false
+      // At once: who waits for a sync or an import would hold up the stop.
+      const registryEnded = registry.stop()
       await closeServer(server, traffic)
-      await Promise.race([Promise.all([assignments.drain(), registry.stop()]), after(stopLimitMs)])
+      await Promise.race([Promise.all([assignments.drain(), registryEnded]), after(stopLimitMs)])
       await Promise.race([upstream.close(), after(1000)])
       db.$client.close()
       lock.release()

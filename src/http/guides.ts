@@ -97,7 +97,7 @@ const noStore: MiddlewareHandler<Env> = async (context, next) => {
 
 /** How long a caller who does not say otherwise waits for a file or a sync. */
 const defaultWaitMs = 20_000
-const rowsAtOnce = 10_000
+const rowsAtOnce = 1000
 
 export type GuideDeps = ManagerDeps & {
   registry: Registry
@@ -116,7 +116,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   const common = { security: bearer, middleware: [noStore, gate('admin')] }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden')
   const bodyRefusals = problems('body_too_large', 'unsupported_media_type', 'storage_full')
-  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable')
+  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable', 'draining')
 
   function viewImport({ id, isRunning, counts, waitingFor }: ImportProgress, after: number) {
     const found = guideImports.rows(id, after, rowsAtOnce + 1)
@@ -270,6 +270,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
           202: { description: 'Under way: see Location', content: json(importSchema) },
           ...refusals,
           ...bodyRefusals,
+          ...problems('storage_full', 'overloaded'),
         },
       }),
       async context => {
@@ -281,7 +282,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         if (context.req.valid('query').dry_run === 'true') {
           return context.json(viewDryRun(rows), 200)
         }
-        const id = registry.imports.start(rows, authorOf(context.var.key))
+        const id = await registry.imports.start(rows, authorOf(context.var.key))
         await registry.imports.settled(id, waitMs)
         const seen = viewImport(registry.imports.progress(id), 0)
         if (seen.status === 'done') return context.json(seen, 200)
@@ -329,13 +330,13 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         responses: {
           200: { description: 'What was found', content: json(syncSchema) },
           202: { description: 'Under way: GET /guides/sync', content: json(syncSchema) },
-          ...problems('unauthorized', 'forbidden'),
+          ...problems('unauthorized', 'forbidden', 'storage_full', 'draining'),
         },
       }),
       async context => {
         const waitMs = waitMsOf(context)
         const ended = registry.sync.run()
-        // Told to whoever asks next, if not to this caller.
+        // Told to the log, if not to this caller.
         ended.catch(() => {})
         const report = await within(ended, waitMs)
         if (report) return context.json(report, 200)

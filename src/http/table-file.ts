@@ -1,5 +1,5 @@
-import { setImmediate as nextTick } from 'node:timers/promises'
 import type { z } from 'zod'
+import { createBreather } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { type CsvFault, parseCsv } from './csv.ts'
 import type { Language } from './language.ts'
@@ -29,18 +29,6 @@ export type RowShape<S extends z.ZodType> = {
 type RawRow = { row: number; value: unknown } | { row: number; fault: string; isEnd: boolean }
 type Say = (en: string, zh: string) => string
 type Columns = Pick<RowShape<z.ZodType>, 'needed' | 'optional'>
-
-const sliceMs = 8
-
-/** Lets the event loop turn once the work since its last turn took a few milliseconds. */
-export function createBreather(): () => Promise<void> {
-  let startedMs = performance.now()
-  return async () => {
-    if (performance.now() - startedMs < sliceMs) return
-    await nextTick()
-    startedMs = performance.now()
-  }
-}
 
 /** The rows of a table with a header (RFC 4180), or of one JSON object a line, until the reader has enough. */
 export async function* readFileRows<S extends z.ZodType>(

@@ -32,6 +32,9 @@ export type Sighting = Pick<Guide, 'guideId' | 'storeId' | 'userid' | 'workId'> 
 
 export type Guides = ReturnType<typeof openGuides>
 
+/** Who was written since it was asked for; to be closed, for it grows with them. */
+export type Written = { has(guideId: string): boolean; close(): void }
+
 type Row = typeof guides.$inferSelect
 
 /** After so many syncs in a row without them, a guide is believed to be gone: one bad answer takes nobody out. */
@@ -54,6 +57,12 @@ export function openGuides(
     .where(eq(guides.guideId, sql.placeholder('guideId')))
     .prepare()
   let resealedTo = ''
+  const upsert = prepareUpsert(db)
+  const watches = new Set<Set<string>>()
+
+  function wrote(guideId: string): void {
+    for (const written of watches) written.add(guideId)
+  }
 
   function find(guideId: string): Guide | null {
     const row = byId.get({ guideId })
@@ -80,6 +89,16 @@ export function openGuides(
   return {
     find,
 
+    /** Of those whom anybody keeps, changes or erases from now on. */
+    watch(): Written {
+      const written = new Set<string>()
+      watches.add(written)
+      return { has: guideId => written.has(guideId), close: () => watches.delete(written) }
+    },
+
+    /** All of the work is written, or nothing. */
+    together: <T>(work: () => T): T => db.transaction(work, { behavior: 'immediate' }),
+
     byUserid(storeId: number, userid: string): Guide | null {
       const row = db
         .select()
@@ -101,9 +120,6 @@ export function openGuides(
       return rows.map(read)
     },
 
-    ofStore: (storeId: number): Guide[] =>
-      db.select().from(guides).where(eq(guides.storeId, storeId)).all().map(read),
-
     /** By guide_id, from the one after `after` on. */
     list(after: string, limit: number, storeId: number | null): Guide[] {
       const beyond = gt(guides.guideId, after)
@@ -124,13 +140,9 @@ export function openGuides(
       const kept = before?.erasedAtMs
         ? { profile: null, mobileIndex: null }
         : sealed(guideId, { ...told, name: told.name ?? null, mobile: told.mobile ?? null })
-      const row = { storeId, userid, workId, ...kept, missedSyncs: 0, seenAtMs: nowMs }
-      const state = 'registered'
-      db.insert(guides)
-        .values({ guideId, state, ...row })
-        .onConflictDoUpdate({ target: guides.guideId, set: { state, ...row } })
-        .run()
-      if (before?.state !== state || before.storeId !== storeId) changed(guideId, storeId)
+      upsert.run({ guideId, storeId, userid, workId, ...kept, nowMs })
+      wrote(guideId)
+      if (before?.state !== 'registered' || before.storeId !== storeId) changed(guideId, storeId)
     },
 
     /** Nothing about these is new but that they are still there. */
@@ -142,15 +154,20 @@ export function openGuides(
     },
 
     /** A sync did not find the guide; true when that is believed from now on. */
-    miss({ guideId, storeId, missedSyncs }: Guide): boolean {
-      const missed = missedSyncs + 1
-      const isGone = missed >= believedGoneAfter
-      db.update(guides)
-        .set({ missedSyncs: missed, ...(isGone ? { state: 'gone' as const } : {}) })
+    miss(guideId: string): boolean {
+      const missed = sql`${guides.missedSyncs} + 1`
+      const row = db
+        .update(guides)
+        .set({
+          missedSyncs: missed,
+          state: sql`CASE WHEN ${missed} >= ${believedGoneAfter} THEN 'gone' ELSE ${guides.state} END`,
+        })
         .where(eq(guides.guideId, guideId))
-        .run()
-      if (isGone) changed(guideId, storeId)
-      return isGone
+        .returning({ state: guides.state, storeId: guides.storeId })
+        .get()
+      if (row?.state !== 'gone') return false
+      changed(guideId, row.storeId)
+      return true
     },
 
     /**
@@ -167,6 +184,7 @@ export function openGuides(
         .set({ ...sealed(guideId, profile), erasedAtMs: null })
         .where(eq(guides.guideId, guideId))
         .run()
+      wrote(guideId)
     },
 
     /** Forgets name, mobile and links for good: no sync brings them back. */
@@ -175,6 +193,7 @@ export function openGuides(
         .set({ profile: null, mobileIndex: null, erasedAtMs: nowMs })
         .where(eq(guides.guideId, guideId))
         .run()
+      wrote(guideId)
     },
 
     /**
@@ -208,6 +227,37 @@ export function openGuides(
 function digitsOf(mobile: string): string {
   const digits = mobile.replace(/\D/g, '')
   return digits.replace(/^(?:00)?86(?=1\d{10}$)/, '')
+}
+
+function prepareUpsert(db: Db) {
+  const at = sql.placeholder
+  return db
+    .insert(guides)
+    .values({
+      guideId: at('guideId'),
+      storeId: at('storeId'),
+      state: 'registered',
+      userid: at('userid'),
+      workId: at('workId'),
+      profile: at('profile'),
+      mobileIndex: at('mobileIndex'),
+      missedSyncs: 0,
+      seenAtMs: at('nowMs'),
+    })
+    .onConflictDoUpdate({
+      target: guides.guideId,
+      set: {
+        storeId: sql`excluded.store_id`,
+        state: sql`excluded.state`,
+        userid: sql`excluded.userid`,
+        workId: sql`excluded.work_id`,
+        profile: sql`excluded.profile`,
+        mobileIndex: sql`excluded.mobile_index`,
+        missedSyncs: sql`excluded.missed_syncs`,
+        seenAtMs: sql`excluded.seen_at_ms`,
+      },
+    })
+    .prepare()
 }
 
 /** What a sighting says; what it could not read it does not say. */

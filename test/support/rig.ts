@@ -41,7 +41,8 @@ export async function openRig(
     mode?: 'direct' | 'partner'
     simulator?: { running: Simulator; stateDir: string }
     client?: Upstreams
-    guideCalls?: GuideCalls
+    /** Stands between the registry and the client. */
+    guideCalls?: (real: GuideCalls) => GuideCalls
     windowMs?: number
     waitMs?: number
     attemptTimeoutMs?: number
@@ -110,7 +111,7 @@ export async function openRig(
     mirror,
     guides,
     guideImports,
-    calls: options.guideCalls ?? client,
+    calls: options.guideCalls?.(client) ?? client,
     clock,
     mode,
     ratePerSecond: 10_000,
