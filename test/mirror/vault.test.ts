@@ -284,7 +284,7 @@ describe('a change of the key', () => {
     expect(start().guides.byMobile(mobileOf(1))).toHaveLength(1)
   })
 
-  it('takes the rows of imports along that wait for WeChat Pay', () => {
+  it('takes the rows of imports along that wait for WeChat Pay', async () => {
     writeKeys(old)
     const before = start()
     const rows = Array.from({ length: 250 }, (_, row) => ({
@@ -292,7 +292,7 @@ describe('a change of the key', () => {
       content: `王小美 ${row}`,
       errors: [],
     }))
-    before.imports.create({ id: 'i', author: 'a', createdAtMs: 1 }, rows)
+    await before.imports.create({ id: 'i', author: 'a', createdAtMs: 1 }, rows)
     before.imports.settle('i', 0, { status: 'registered', guideId: 'G' })
     before.stop()
 
