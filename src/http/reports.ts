@@ -8,6 +8,7 @@ import {
   bearer,
   createRouter,
   findStore,
+  instantQuery,
   instantSchema,
   isoOf,
   json,
@@ -193,8 +194,8 @@ const missedSchema = z
 
 const spanFields = { from: instantSchema.optional(), to: instantSchema.optional() }
 const spanQuery = z.strictObject({
-  from: spanFields.from.openapi({ param: { in: 'query' } }),
-  to: spanFields.to.openapi({ param: { in: 'query' } }),
+  from: instantQuery.optional(),
+  to: instantQuery.optional(),
 })
 const verifySchema = z.strictObject(spanFields).openapi('Verification')
 

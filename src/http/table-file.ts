@@ -101,12 +101,19 @@ function* readTable(text: string, columns: Columns, say: Say): Generator<RawRow>
   let header: string[] | null = null
   for (const record of parseCsv(text)) {
     const { row } = record
-    if ('fault' in record) return yield { row, fault: csvSentence(record, say), isEnd: true }
+    if ('fault' in record) {
+      const fault = `${csvSentence(record, say)}${oneLineHint(text, say)}`
+      return yield { row, fault, isEnd: true }
+    }
     const { fields } = record
     if (fields.length === 1 && fields[0] === '') yield { row, value: undefined }
     else if (!header) {
       const wrong = headerFault(fields, columns, say)
-      if (wrong !== null) return yield { row, fault: wrong, isEnd: true }
+      if (wrong !== null) {
+        const known = columns.needed.length + columns.optional.length
+        const hint = fields.length > known ? oneLineHint(text, say) : ''
+        return yield { row, fault: `${wrong}${hint}`, isEnd: true }
+      }
       header = fields
     } else if (fields.length === header.length) yield { row, value: named(header, fields, columns) }
     else {
@@ -142,6 +149,15 @@ function headerFault(
   return say(
     `the header must name ${listed(needed, 'and')}, and may name ${listed(optional, 'and')}`,
     `表头须有 ${listed(needed, '和')}，可有 ${listed(optional, '和')}`,
+  )
+}
+
+/** `curl -d @file` takes the line breaks out, and the rows become one. */
+function oneLineHint(text: string, say: Say): string {
+  if (text.includes('\n')) return ''
+  return say(
+    '; the file came as one line: with curl use --data-binary @FILE, for -d takes the line breaks out',
+    '；文件只有一行：curl 请用 --data-binary @文件，-d 会去掉换行',
   )
 }
 

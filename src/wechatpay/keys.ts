@@ -118,12 +118,13 @@ export function parseCertificate(pem: string): Certificate | null {
 }
 
 /**
- * The serial number of the merchant's certificate (`apiclient_cert.pem`), which must be that of `privateKey`.
+ * The serial number of the merchant's certificate (`apiclient_cert.pem`), which must be that of `privateKey` unless
+ * that is null.
  * Throws KeyError, as above.
  */
 export function parseMerchantCertificate(
   pem: string,
-  privateKey: KeyObject,
+  privateKey: KeyObject | null,
   name = 'The merchant certificate',
 ): string {
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) {
@@ -133,7 +134,7 @@ export function parseMerchantCertificate(
   if (certificate === null) {
     throw new KeyError(`${name} is not a certificate in PEM form; use apiclient_cert.pem.`)
   }
-  if (!certificate.publicKey.equals(createPublicKey(privateKey))) {
+  if (privateKey !== null && !certificate.publicKey.equals(createPublicKey(privateKey))) {
     throw new KeyError(
       `${name} (serial number ${certificate.serialNo}) does not belong to the private key; take both from the same 商户API证书.`,
     )

@@ -84,12 +84,37 @@ describe('private key, certificate and serial number', () => {
     expect(look({}, at(29))).toMatchObject([{ status: 'warn' }])
   })
 
-  it('cannot be told by a file that is no certificate', () => {
-    expect(look({}, join(home, 'none.pem'))).toMatchObject([
-      { check: 'certificate', status: 'fail' },
+  it.each([
+    ['none', () => join(home, 'none.pem'), /does not exist/],
+    ['the private key', () => path, /is a private key/],
+    ['no PEM', () => put('text.pem', 'hello'), /not a certificate in PEM form/],
+  ])(
+    'cannot be told by a file that is no certificate, which the settings say: %s',
+    (_, of, says) => {
+      const env = { WECHATPAY_CERTIFICATE_FILE: of(), WECHATPAY_PRIVATE_KEY_FILE: path }
+      const { readable, checks } = checkSettings(env)
+      expect(the(checks, 'certificate')).toMatchObject({
+        status: 'fail',
+        found: expect.stringMatching(says),
+      })
+      expect(checks.filter(({ check }) => check === 'serial number')).toEqual([])
+      expect(readable.serialNo).toBeNull()
+      expect(look({}, of())).toEqual([])
+      expect(look({})).toEqual([])
+    },
+  )
+
+  it('cannot be told without the one or the other', () => {
+    const pem = put('given.pem', aCertificate({ keys, commonName: mchid, serial: serialNo }))
+    expect(
+      checkPair({ ...pair, privateKey: null }, { certificate: pem, privateKey: path }, 0),
+    ).toEqual([
+      expect.objectContaining({
+        check: 'key pair',
+        status: 'warn',
+        found: expect.stringMatching(/not checked, because the private key/),
+      }),
     ])
-    expect(look({}, path)).toMatchObject([{ check: 'certificate', status: 'fail' }])
-    expect(look({})).toEqual([])
   })
 
   it('show a platform certificate’s serial number by the file that the downloader left', () => {

@@ -98,7 +98,7 @@ it('SIGHUP under load changes over to the new merchant key: no order fails, none
     await new Promise(done => setTimeout(done, 200))
     const { serial_no } = await control('POST', '/merchant-key', { overlap_seconds: 2 })
     takeOver()
-    running.child.kill('SIGHUP')
+    process.kill(Number(readFileSync(join(dir, 'data', 'service.pid'), 'utf8')), 'SIGHUP')
     await eventually(async () => running.output().includes(serial_no))
     await new Promise(done => setTimeout(done, 2100))
   }
