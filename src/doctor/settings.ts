@@ -100,7 +100,6 @@ export function checkSettings(env: Environment): { readable: Readable; checks: C
   ): void {
     const confused = confusion(key, env[name] ?? '')
     try {
-      refuseSpecial(key, env[name])
       const value = read(env)
       readable[key] = value
       if (value === null) return
@@ -166,15 +165,6 @@ function confusion(key: keyof Readable, value: string): Check | null {
     )
   }
   return null
-}
-
-// Opening a pipe would wait for its writer for ever.
-function refuseSpecial(key: keyof Readable, path: string | undefined): void {
-  if (!path || !['privateKey', 'publicKey', 'apiv3Key'].includes(key)) return
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (found && !found.isFile() && !found.isDirectory()) {
-    throw new Error(`${path} is no ordinary file.`)
-  }
 }
 
 function describe<K extends keyof Readable>(key: K, value: Readable[K], setting: string): string {

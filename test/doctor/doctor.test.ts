@@ -519,6 +519,21 @@ it('is not held up by a pipe, to which nobody writes, in place of a key', async 
   const { code, text } = await runDoctor({ ...sound, WECHATPAY_PRIVATE_KEY_FILE: pipe }, [])
   expect(text).toMatch(/FAIL {2}private key .*no ordinary file/)
   expect(code).toBe(1)
+  const { WECHATPAY_SERIAL_NO: _, ...rest } = sound
+  const told = await runDoctor({ ...rest, WECHATPAY_CERTIFICATE_FILE: pipe }, [])
+  expect(told.text).toMatch(/FAIL {2}serial number .*no ordinary file/)
+  expect(told.code).toBe(1)
+})
+
+it('repeats no key that stands in place of its file’s path', async () => {
+  const secret = 'Zk3hW8pQ2mN5xR7tV9bC4dF6gJ1sL0aY'
+  const pem = pemOf(keyPair().privateKey)
+  const env = { WECHATPAY_APIV3_KEY_FILE: secret, WECHATPAY_PRIVATE_KEY_FILE: pem }
+  const { code, text } = await consult({ ...sound, ...env })
+  expect(text).not.toContain(secret)
+  expect(text).not.toContain('BEGIN')
+  expect(text).toMatch(/FAIL {2}APIv3 key .*It holds a key/)
+  expect(code).toBe(1)
 })
 
 it('takes the page of a network that wants a login for no answer of WeChat Pay’s', async () => {

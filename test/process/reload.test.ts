@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { copyFileSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -41,6 +42,7 @@ afterEach(async () => {
 
 /** What an operator does with what the merchant platform gave. */
 function takeOver(): void {
+  rmSync(join(dir, 'apiclient_key.pem'), { force: true })
   copyFileSync(join(simulator.stateDir, 'merchant.key'), join(dir, 'apiclient_key.pem'))
   copyFileSync(join(simulator.stateDir, 'merchant.cert'), join(dir, 'apiclient_cert.pem'))
 }
@@ -123,6 +125,14 @@ const garbage: [what: string, spoil: () => unknown, says: RegExp][] = [
     'a key file that is no key',
     () => writeSecret(join(dir, 'apiclient_key.pem'), 'x'),
     /is not a private key/,
+  ],
+  [
+    'a pipe that nobody writes to',
+    () => {
+      rmSync(join(dir, 'apiclient_key.pem'))
+      execFileSync('mkfifo', ['-m', '600', join(dir, 'apiclient_key.pem')])
+    },
+    /is no ordinary file/,
   ],
   [
     'a key file that others can read',
