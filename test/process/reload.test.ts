@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { copyFileSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { eventually, scratchDir } from '../support/rig.ts'
@@ -97,12 +98,12 @@ it('SIGHUP under load changes over to the new merchant key: no order fails, none
   }
   const tills = Array.from({ length: 12 }, (_, place) => till(place))
   for (let round = 1; round <= 3; round++) {
-    await new Promise(done => setTimeout(done, 200))
+    await sleep(200)
     const { serial_no } = await control('POST', '/merchant-key', { overlap_seconds: 2 })
     takeOver()
     running.child.kill('SIGHUP')
     await eventually(async () => running.output().includes(serial_no))
-    await new Promise(done => setTimeout(done, 2100))
+    await sleep(2100)
   }
   over = true
   await Promise.all(tills)
@@ -202,6 +203,21 @@ it('SIGHUP with keys that are wrong is one sentence in the log, and the old ones
   expect(running.output()).not.toContain('PRIVATE KEY')
   expect(await running.end('SIGTERM')).toBe(0)
 }, 60_000)
+
+it('many SIGHUPs in a row are one more reading of the files, not a queue of calls', async () => {
+  const running = await startProcess(env)
+  await eventually(async () => running.output().includes('admin key'))
+  await control('PUT', '/faults', { latency_ms: { p50: 300, p99: 300 } })
+  for (let n = 0; n < 40; n++) {
+    running.child.kill('SIGHUP')
+    await sleep(5)
+  }
+  const readings = () => running.output().split('the keys were read again').length - 1
+  await eventually(async () => readings() >= 2)
+  await sleep(1500)
+  expect(readings()).toBeLessThanOrEqual(3)
+  expect(await running.end('SIGTERM')).toBe(0)
+}, 30_000)
 
 it('in certificate mode it starts, verifies, and starts again from what it kept while the list cannot be asked for', async () => {
   await control('PUT', '/policies', { key_mode: 'certificate' })
