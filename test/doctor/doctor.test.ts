@@ -15,6 +15,7 @@ import {
   startProcess,
   writeSecret,
 } from '../support/service-process.ts'
+import { startUpstream } from '../wechatpay/upstream.ts'
 import {
   aCertificate,
   consult,
@@ -552,6 +553,30 @@ it('takes the page of a network that wants a login for no answer of WeChat Payâ€
     ]),
   )
 })
+
+it.each([
+  ['an empty 404', 404, ''],
+  ['an empty 403', 403, ''],
+  ['a page', 404, '<html>not found</html>'],
+  ['another address', 302, ''],
+  ['nothing at all', 204, ''],
+])(
+  'finds that it is not WeChat Pay who answers with %s, and follows nobody',
+  async (_, status, body) => {
+    const paths: string[] = []
+    const stranger = await startUpstream(({ url = '' }, response) => {
+      paths.push(url)
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end(body)
+    })
+    const checks = await examine({ ...sound, WECHATPAY_BASE_URLS: stranger.url })
+    await stranger.stop()
+    expect(the(checks, 'signed call')).toMatchObject({
+      status: 'fail',
+      found: expect.stringMatching(/something else answers/),
+    })
+    expect(paths).not.toContain('/elsewhere')
+  },
+)
 
 it('says with nothing configured that there is nothing to check and where the demoâ€™s keys are', async () => {
   const { code, checks, text } = await consult({})
