@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { copyFileSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -10,6 +11,7 @@ import {
   type Env,
   prepareData,
   settingsFor,
+  spawnService,
   startProcess,
   writeSecret,
 } from '../support/service-process.ts'
@@ -203,6 +205,18 @@ it('SIGHUP with keys that are wrong is one sentence in the log, and the old ones
   expect(running.output()).not.toContain('PRIVATE KEY')
   expect(await running.end('SIGTERM')).toBe(0)
 }, 60_000)
+
+it('SIGHUP while it starts is heeded when it has started, and ends nothing', async () => {
+  const dataDir = join(dir, 'fresh')
+  const starting = spawnService({ ...env, DATA_DIR: dataDir })
+  // A new directory is filled in one go, and this is its first file.
+  while (!existsSync(join(dataDir, 'service.lock'))) await sleep(1)
+  starting.child.kill('SIGHUP')
+  await eventually(async () => starting.output().includes('the keys were read again'))
+  const gone = once(starting.child, 'exit')
+  starting.child.kill('SIGTERM')
+  expect(await gone).toEqual([0, null])
+}, 30_000)
 
 it('many SIGHUPs in a row are one more reading of the files, not a queue of calls', async () => {
   const running = await startProcess(env)
