@@ -87,6 +87,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     failed,
   })
   let reloading = Promise.resolve()
+  let nextReload: Promise<void> | null = null
   let ready = false
   const app = createApp({
     assignments,
@@ -124,10 +125,11 @@ export async function startService(config: Config & { account: MerchantAccount }
     keys,
     /**
      * Changes over to the keys that `read` finds now, unless they are wrong: then the ones in use stay, and the log
-     * says why. One after the other.
+     * says why. One after the other; who comes while one waits is served by that one, which has read nothing yet.
      */
     reload(read: () => MerchantAccount | null): Promise<void> {
-      reloading = reloading.then(async () => {
+      nextReload ??= reloading.then(async () => {
+        nextReload = null
         try {
           const next = read()
           if (next !== null) await upstream.change(next)
@@ -136,6 +138,7 @@ export async function startService(config: Config & { account: MerchantAccount }
           log.error(why, 'the keys stay as they were')
         }
       })
+      reloading = nextReload
       return reloading
     },
     /** Finishes what was accepted, within a limit, and closes everything. */

@@ -100,7 +100,6 @@ export function checkSettings(env: Environment): { readable: Readable; checks: C
   ): void {
     const confused = name === certificate.name ? null : confusion(key, env[name] ?? '')
     try {
-      refuseSpecial(name, env[name])
       const value = read(env)
       readable[key] = value
       if (value === null) return
@@ -167,15 +166,6 @@ function confusion(key: keyof Readable, value: string): Check | null {
     )
   }
   return null
-}
-
-// Opening a pipe would wait for its writer for ever.
-function refuseSpecial(name: string, path: string | undefined): void {
-  if (!path || !name.endsWith('_FILE')) return
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (found && !found.isFile() && !found.isDirectory()) {
-    throw new Error(`${path} is no ordinary file.`)
-  }
 }
 
 function describe<K extends keyof Readable>(

@@ -15,6 +15,7 @@ import {
   startProcess,
   writeSecret,
 } from '../support/service-process.ts'
+import { startUpstream } from '../wechatpay/upstream.ts'
 import {
   aCertificate,
   consult,
@@ -657,6 +658,21 @@ it('is not held up by a pipe, to which nobody writes, in place of a key', async 
   const { code, text } = await runDoctor({ ...sound, WECHATPAY_PRIVATE_KEY_FILE: pipe }, [])
   expect(text).toMatch(/FAIL {2}private key .*no ordinary file/)
   expect(code).toBe(1)
+  const { WECHATPAY_SERIAL_NO: _, ...rest } = sound
+  const told = await runDoctor({ ...rest, WECHATPAY_CERTIFICATE_FILE: pipe }, [])
+  expect(told.text).toMatch(/FAIL {2}serial number .*no ordinary file/)
+  expect(told.code).toBe(1)
+})
+
+it('repeats no key that stands in place of its file’s path', async () => {
+  const secret = 'Zk3hW8pQ2mN5xR7tV9bC4dF6gJ1sL0aY'
+  const pem = pemOf(keyPair().privateKey)
+  const env = { WECHATPAY_APIV3_KEY_FILE: secret, WECHATPAY_PRIVATE_KEY_FILE: pem }
+  const { code, text } = await consult({ ...sound, ...env })
+  expect(text).not.toContain(secret)
+  expect(text).not.toContain('BEGIN')
+  expect(text).toMatch(/FAIL {2}APIv3 key .*It holds a key/)
+  expect(code).toBe(1)
 })
 
 it('takes the page of a network that wants a login for no answer of WeChat Pay’s', async () => {
@@ -675,6 +691,30 @@ it('takes the page of a network that wants a login for no answer of WeChat Pay�
     ]),
   )
 })
+
+it.each([
+  ['an empty 404', 404, ''],
+  ['an empty 403', 403, ''],
+  ['a page', 404, '<html>not found</html>'],
+  ['another address', 302, ''],
+  ['nothing at all', 204, ''],
+])(
+  'finds that it is not WeChat Pay who answers with %s, and follows nobody',
+  async (_, status, body) => {
+    const paths: string[] = []
+    const stranger = await startUpstream(({ url = '' }, response) => {
+      paths.push(url)
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end(body)
+    })
+    const checks = await examine({ ...sound, WECHATPAY_BASE_URLS: stranger.url })
+    await stranger.stop()
+    expect(the(checks, 'signed call')).toMatchObject({
+      status: 'fail',
+      found: expect.stringMatching(/something else answers/),
+    })
+    expect(paths).not.toContain('/elsewhere')
+  },
+)
 
 it('says with nothing configured that there is nothing to check and where the demo’s keys are', async () => {
   const { code, checks, text } = await consult({})

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -227,6 +227,17 @@ describe('the data directory', () => {
       'belongs to direct merchant 1900000110',
     )
     db.close()
+  })
+
+  it('is left as it was though the log of its database came without an index', () => {
+    const [path, copy] = [filled(), aDir()]
+    const db = new Database(join(path, 'smartguide.db'))
+    db.exec(`UPDATE installation SET mchid = '1900000110'`)
+    const names = ['smartguide.db', 'smartguide.db-wal']
+    for (const name of names) copyFileSync(join(path, name), join(copy, name))
+    db.close()
+    expect(the(look(copy).checks, 'database').status).toBe('warn')
+    expect(readdirSync(copy)).toEqual(names)
   })
 
   it('holds something that is no database', () => {

@@ -63,6 +63,8 @@ describe('a refusal blames', () => {
     ['account', 413, ''],
     ['account', 415, { code: 'INVALID_REQUEST', message: 'Content-Type' }],
     ['account', 404, ''],
+    ['account', 400, param('Http头Wechatpay-Serial无效：5157F09EFDC096DE')],
+    ['account', 400, { code: 'INVALID_REQUEST', message: '平台证书序列号Wechatpay-Serial错误' }],
     ['guide', 404, { code: 'RESOURCE_NOT_EXISTS', message: '服务人员不存在' }],
     ['guide', 404, { return_code: 'NOT_FOUND', return_msg: '' }],
     ['guide', 400, param('guide_id 不合法')],
