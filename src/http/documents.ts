@@ -18,6 +18,7 @@ import {
   instantSchema,
   isoOf,
   json,
+  matching,
   storeParams,
 } from './edge.ts'
 import { etagOf, matchVersion, needIfMatch, stale } from './etag.ts'
@@ -50,9 +51,11 @@ const metaSchema = z.object({
   effective_at: z.string().nullable(),
 })
 
-const versionText = z
-  .string()
-  .regex(/^(0|[1-9]\d{0,8})$/, 'must be the number of a version')
+const versionText = matching(
+  /^(0|[1-9]\d{0,8})$/,
+  'must be the number of a version',
+  '应为版本号（数字）',
+)
   .transform(Number)
   .openapi({ param: { in: 'path' }, type: 'integer', example: 3 })
 
@@ -283,7 +286,10 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
   function findVersion(store: Store, kind: DocumentKind, version: number): Version<AnyDocument> {
     const found = mirror.version(store, kind, version)
     if (found) return found
-    throw new AppError('version_not_found', `Version ${version} of the ${kind} is not known here.`)
+    throw new AppError('version_not_found', {
+      en: `Version ${version} of the ${kind} is not known here.`,
+      zh: `${subjects[kind].zh}没有版本 ${version}。`,
+    })
   }
 
   /** Writes it, unless it is a rehearsal, and says what a manager should look at. */
@@ -354,10 +360,10 @@ function readEffectiveAt(text: string | undefined, nowMs: number): number {
   if (text === undefined) return nowMs
   const atMs = Date.parse(text)
   if (atMs < nowMs - minuteMs) {
-    throw refusal([{ path: ['effective_at'], message: 'is over already' }])
+    throw refusal(['effective_at'], 'is over already', '已经过去')
   }
   if (atMs > nowMs + maxAheadMs) {
-    throw refusal([{ path: ['effective_at'], message: 'is more than 400 days ahead' }])
+    throw refusal(['effective_at'], 'is more than 400 days ahead', '在 400 天以后')
   }
   return Math.max(atMs, nowMs)
 }

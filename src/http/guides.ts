@@ -7,7 +7,17 @@ import type { Registry } from '../guides/registry.ts'
 import type { GuideImports } from '../mirror/guide-imports.ts'
 import type { Guide, Guides } from '../mirror/guides.ts'
 import { guideIdSchema } from '../rules/names.ts'
-import { bearer, createRouter, type Env, findStore, isoOf, json, storeIdSchema } from './edge.ts'
+import {
+  bearer,
+  createRouter,
+  type Env,
+  findStore,
+  isoOf,
+  json,
+  matching,
+  storeIdSchema,
+  storeIdText,
+} from './edge.ts'
 import { readGuideFile } from './guide-file.ts'
 import { createGuideSearch } from './guide-search.ts'
 import { answerLanguage } from './language.ts'
@@ -148,12 +158,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         description: '`q` finds a guide_id, userid or work_id, a whole mobile, a part of a name.',
         request: {
           query: z.strictObject({
-            store_id: z
-              .string()
-              .regex(/^[1-9]\d{0,14}$/, 'must be a store_id')
-              .transform(Number)
-              .optional()
-              .openapi({ param: { in: 'query' }, type: 'integer' }),
+            store_id: storeIdText.optional().openapi({ param: { in: 'query' }, type: 'integer' }),
             q: z
               .string()
               .min(1)
@@ -165,9 +170,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
               .max(64)
               .optional()
               .openapi({ param: { in: 'query' } }),
-            limit: z
-              .string()
-              .regex(/^([1-9]\d?|[1-4]\d\d|500)$/, 'must be 1 to 500')
+            limit: matching(/^([1-9]\d?|[1-4]\d\d|500)$/, 'must be 1 to 500', '应为 1 到 500')
               .default('100')
               .transform(Number)
               .openapi({ param: { in: 'query' }, type: 'integer' }),
@@ -295,9 +298,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         request: {
           params: z.object({ id: z.string().max(64) }),
           query: z.strictObject({
-            after: z
-              .string()
-              .regex(/^\d{1,6}$/, 'must be a row')
+            after: matching(/^\d{1,6}$/, 'must be a row', '应为行号')
               .default('0')
               .transform(Number)
               .openapi({ param: { in: 'query' }, type: 'integer' }),
@@ -476,7 +477,10 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
 
 function present(guide: Guide | null, guideId: string): Guide {
   if (guide) return guide
-  throw new AppError('guide_not_found', `Guide ${guideId} is not known here.`)
+  throw new AppError('guide_not_found', {
+    en: `Guide ${guideId} is not known here.`,
+    zh: `这里没有服务人员 ${guideId}。`,
+  })
 }
 
 export function viewGuide(guide: Guide): z.infer<typeof guideSchema> {

@@ -8,7 +8,7 @@ import { rosterSchema } from '../rules/roster.ts'
 import { staffSchema } from '../rules/staff.ts'
 import type { Gate, Merchant } from './edge.ts'
 import type { Language } from './language.ts'
-import type { Subject } from './read-body.ts'
+import type { Subject } from './sentences.ts'
 
 /** What the managers' routes are made of. */
 export type ManagerDeps = { mirror: Mirror; clock: Clock; merchant: Merchant; gate: Gate }

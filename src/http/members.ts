@@ -62,7 +62,10 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
   function findOwn(context: Context<Env>, of: string, memberId: string): MemberOwner {
     const owner = unlessOver(mirror.owner(of, memberId), clock.nowMs())
     if (owner && isOwn(context, mirror, owner.guideId)) return owner
-    throw new AppError('owner_not_found', 'The member has no guide of their own.')
+    throw new AppError('owner_not_found', {
+      en: 'The member has no guide of their own.',
+      zh: '该会员没有专属服务人员。',
+    })
   }
 
   return routes
@@ -112,7 +115,7 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
         const nowMs = clock.nowMs()
         const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
         if (expiresAtMs !== null && expiresAtMs <= nowMs) {
-          throw refusal([{ path: ['expires_at'], message: 'is over already' }])
+          throw refusal(['expires_at'], 'is over already', '已经过去')
         }
         const guide = mirror.knownGuides([guide_id]).get(guide_id)
         if (guide?.merchant !== of || !mayEnter(context.var.key, guide.storeId)) {
@@ -123,7 +126,10 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
           before &&
           isForeign(context, mirror.knownGuides([before.guideId]).get(before.guideId))
         ) {
-          throw new AppError('forbidden', 'The member is the customer of a guide of another store.')
+          throw new AppError('forbidden', {
+            en: 'The member is the customer of a guide of another store.',
+            zh: '该会员是其他门店服务人员的客户。',
+          })
         }
         const sinceMs = before?.guideId === guide_id ? before.sinceMs : nowMs
         const owner = { merchant: of, memberId, guideId: guide_id, sinceMs, expiresAtMs }

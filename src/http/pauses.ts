@@ -58,7 +58,10 @@ export function createPauseRoutes({
   function needOnStaff(store: Store, guideId: string): void {
     const { staff } = mirror.documentsAt(store, clock.nowMs())
     if (staff.body.guides.some(({ id }) => id === guideId)) return
-    throw new AppError('guide_not_found', `Nobody of that guide_id is on the staff of the store.`)
+    throw new AppError('guide_not_found', {
+      en: 'Nobody of that guide_id is on the staff of the store.',
+      zh: '门店的员工表上没有这位服务人员。',
+    })
   }
 
   return routes

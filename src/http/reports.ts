@@ -2,8 +2,8 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import { maxReplayed, maxSimulated, type Period, type Reports } from '../assignment/reports.ts'
-import { AppError } from '../errors.ts'
-import { guideIdSchema, localDateSchema, say } from '../rules/names.ts'
+import { AppError, orderNotFound } from '../errors.ts'
+import { guideIdSchema, localDateSchema } from '../rules/names.ts'
 import {
   bearer,
   createRouter,
@@ -16,7 +16,7 @@ import {
   merchantQuery,
   storeParams,
 } from './edge.ts'
-import { answerLanguage, type Language } from './language.ts'
+import { answerLanguage } from './language.ts'
 import { bodyRef, documentSchemas, type ManagerDeps } from './manager.ts'
 import { orderParams, outTradeNoSchema, postedSchema, readPosted } from './orders.ts'
 import { createPlaces } from './places.ts'
@@ -238,7 +238,7 @@ export function createReportRoutes({
           outTradeNo,
         })
         if (!mayEnter(context.var.key, order.storeId)) {
-          throw new AppError('order_not_found', `Order ${outTradeNo} is not known here.`)
+          throw orderNotFound(outTradeNo)
         }
         const { storeId, status, guideId, reason } = order
         return context.json(
@@ -285,8 +285,7 @@ export function createReportRoutes({
         refuseTwice(facts.map(({ outTradeNo }) => outTradeNo))
         const { guides } = draft.staff ?? mirror.documentsAt(store, atMs).staff.body
         if (orders.length * guides.length > maxSimulated) {
-          throw refusalIn(
-            language,
+          throw refusal(
             ['orders'],
             `times ${guides.length} guides on the staff are more than ${maxSimulated}`,
             `订单数乘以员工人数（${guides.length}）超过 ${maxSimulated}`,
@@ -327,15 +326,10 @@ export function createReportRoutes({
         const language = answerLanguage(context)
         const subject = { en: 'replay', zh: '回放请求' }
         const { from, to, draft } = await readBody(context, replaySchema, subject, language)
-        const period = periodOf(Date.parse(from), Date.parse(to), maxReplayDays, language)
+        const period = periodOf(Date.parse(from), Date.parse(to), maxReplayDays)
         const report = await reports.replay(store, period, draft)
         if (!report) {
-          throw refusalIn(
-            language,
-            ['to'],
-            `has more than ${maxReplayed} orders`,
-            `订单超过 ${maxReplayed} 张`,
-          )
+          throw refusal(['to'], `has more than ${maxReplayed} orders`, `订单超过 ${maxReplayed} 张`)
         }
         const sample = report.sample.map(({ decided_at_ms, ...order }) => ({
           ...order,
@@ -363,7 +357,7 @@ export function createReportRoutes({
         const { from, to } = context.req.valid('query')
         const toMs = to === undefined ? clock.nowMs() + 1 : Date.parse(to)
         const fromMs = from === undefined ? toMs - defaultDays * dayMs : Date.parse(from)
-        const period = periodOf(fromMs, toMs, maxDays, answerLanguage(context))
+        const period = periodOf(fromMs, toMs, maxDays)
         const report = await reports.fairness(store, period)
         return context.json({ from: isoOf(fromMs), to: isoOf(toMs), ...report }, 200)
       },
@@ -399,7 +393,6 @@ export function createReportRoutes({
           from === undefined ? 0 : Date.parse(from),
           to === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(to),
           Number.POSITIVE_INFINITY,
-          language,
         )
         return context.json(await reports.verify(store, period), 200)
       },
@@ -463,34 +456,24 @@ export function createReportRoutes({
     )
 }
 
-function periodOf(fromMs: number, toMs: number, days: number, language: Language): Period {
-  if (toMs <= fromMs) throw refusalIn(language, ['to'], 'is not after from', '应晚于 from')
+function periodOf(fromMs: number, toMs: number, days: number): Period {
+  if (toMs <= fromMs) throw refusal(['to'], 'is not after from', '应晚于 from')
   if (toMs - fromMs > days * dayMs) {
-    throw refusalIn(
-      language,
-      ['to'],
-      `is more than ${days} days after from`,
-      `距 from 超过 ${days} 天`,
-    )
+    throw refusal(['to'], `is more than ${days} days after from`, `距 from 超过 ${days} 天`)
   }
   return { fromMs, toMs }
 }
 
-function refusalIn(language: Language, path: string[], en: string, zh: string): AppError {
-  const { message, params } = say(en, zh)
-  return refusal([{ path, message: language === 'zh' ? params.zh : message }])
-}
-
 function refuseOther<T>(given: T | undefined, own: T, path: (string | number)[]): void {
   if (given === undefined || given === own) return
-  throw refusal([{ path, message: 'is another than that of the path' }])
+  throw refusal(path, 'is another than that of the path', '与路径中的不同')
 }
 
 function refuseTwice(numbers: readonly string[]): void {
   const seen = new Set<string>()
   for (const [index, number] of numbers.entries()) {
     if (seen.has(number)) {
-      throw refusal([{ path: ['orders', index, 'out_trade_no'], message: 'comes twice' }])
+      throw refusal(['orders', index, 'out_trade_no'], 'comes twice', '重复出现')
     }
     seen.add(number)
   }

@@ -10,6 +10,7 @@ import {
   findStore,
   isoOf,
   json,
+  matching,
   mchidSchema,
   merchantOf,
   opaque,
@@ -106,7 +107,7 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
           answerLanguage(context),
         )
         if (body.store_id !== undefined && body.store_id !== storeId) {
-          throw refusal([{ path: ['store_id'], message: 'is not the one in the path' }])
+          throw refusal(['store_id'], 'is not the one in the path', '与路径中的不同')
         }
         const store = {
           storeId,
@@ -116,10 +117,10 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
         }
         const before = mirror.store(storeId)
         if (before && before.merchant !== store.merchant) {
-          throw new AppError(
-            'store_of_another_merchant',
-            `Store ${storeId} is known here as a store of another merchant.`,
-          )
+          throw new AppError('store_of_another_merchant', {
+            en: `Store ${storeId} is known here as a store of another merchant.`,
+            zh: `门店 ${storeId} 在这里属于另一个商户。`,
+          })
         }
         mirror.putStore(store)
         return before ? context.json(view(store), 200) : context.json(view(store), 201)
@@ -135,9 +136,7 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
         request: {
           params: storeParams,
           query: z.strictObject({
-            days: z
-              .string()
-              .regex(/^([1-9]|[1-5]\d|60)$/, 'must be 1 to 60')
+            days: matching(/^([1-9]|[1-5]\d|60)$/, 'must be 1 to 60', '应为 1 到 60')
               .default('14')
               .transform(Number)
               .openapi({ param: { in: 'query' }, type: 'integer', example: 14 }),
