@@ -122,6 +122,21 @@ export function enterStore(context: Context<Env>, storeId: number): void {
   })
 }
 
+/** The stores of the key that the guide serves: the one where they are registered, or else those on whose staff they stand. */
+export function storesOf(
+  context: Context<Env>,
+  mirror: Mirror,
+  guideId: string,
+  nowMs: number,
+): number[] {
+  const { key } = context.var
+  const home = mirror.knownGuides([guideId]).get(guideId)?.storeId
+  if (home !== undefined && mayEnter(key, home)) return [home]
+  return (key.stores ?? []).filter(storeId =>
+    mirror.readyStore(storeId, nowMs)?.rules.crew.byId.has(guideId),
+  )
+}
+
 /** A store that the key may enter; whether a foreign one exists is not told. */
 export function findStore(context: Context<Env>, mirror: Mirror, storeId: number): Store {
   enterStore(context, storeId)

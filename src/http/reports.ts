@@ -1,12 +1,15 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import { maxReplayed, maxSimulated, type Period, type Reports } from '../assignment/reports.ts'
 import { AppError, orderNotFound } from '../errors.ts'
 import { guideIdSchema, localDateSchema } from '../rules/names.ts'
+import { sayMissed } from '../rules/sentence.ts'
 import {
   bearer,
   createRouter,
+  type Env,
   findStore,
   instantSchema,
   isoOf,
@@ -15,9 +18,11 @@ import {
   merchantOf,
   merchantQuery,
   storeParams,
+  storesOf,
 } from './edge.ts'
+import { callThem, createNaming, nameGuides } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
-import { bodyRef, documentSchemas, type ManagerDeps } from './manager.ts'
+import { bodyRef, documentSchemas, type ManagerDeps, nameSchema } from './manager.ts'
 import { orderParams, outTradeNoSchema, postedSchema, readPosted } from './orders.ts'
 import { createPlaces } from './places.ts'
 import { problems, refusal } from './problem.ts'
@@ -37,7 +42,7 @@ const explanationSchema = z
     versions: z.object({ staff: z.int(), roster: z.int(), plan: z.int() }),
     steps: z.array(z.object({ step: z.int(), use: z.string(), verdict: z.string() })),
     handed_on: z
-      .array(z.object({ guide_id: z.string(), change: z.number() }))
+      .array(z.object({ guide_id: z.string(), name: nameSchema, change: z.number() }))
       .optional()
       .openapi({
         description:
@@ -47,6 +52,7 @@ const explanationSchema = z
       .array(
         z.object({
           guide_id: z.string(),
+          name: nameSchema,
           chosen: z.boolean(),
           reason: z.string(),
           balance_before: z.number().optional(),
@@ -66,6 +72,7 @@ const explainedSchema = explanationSchema
     store_id: z.int(),
     status: z.string(),
     guide_id: z.string().nullable(),
+    name: nameSchema,
     reason: z.string(),
   })
   .openapi('ExplainedOrder')
@@ -102,6 +109,7 @@ const simulatedSchema = z
         out_trade_no: z.string(),
         status: z.string(),
         guide_id: z.string().nullable(),
+        name: nameSchema,
         reason: z.string(),
         explanation: explanationSchema,
       }),
@@ -113,7 +121,11 @@ const replaySchema = z
   .strictObject({ from: instantSchema, to: instantSchema, draft: draftSchema.default({}) })
   .openapi('Replay')
 
-const choiceSchema = z.object({ guide_id: z.string().nullable(), reason: z.string() })
+const choiceSchema = z.object({
+  guide_id: z.string().nullable(),
+  name: nameSchema,
+  reason: z.string(),
+})
 
 const replayedSchema = z
   .object({
@@ -124,6 +136,7 @@ const replayedSchema = z
     guides: z.array(
       z.object({
         guide_id: z.string(),
+        name: nameSchema,
         count_before: z.int(),
         count_after: z.int(),
         share_after: z.number(),
@@ -153,6 +166,7 @@ const fairnessSchema = z
     guides: z.array(
       z.object({
         guide_id: z.string(),
+        name: nameSchema,
         orders: z.int(),
         count: z.number(),
         share: z.number(),
@@ -174,17 +188,22 @@ const verifiedSchema = z
 const missedSchema = z
   .object({
     guide_id: z.string(),
+    name: nameSchema,
     store_id: z.int(),
     from: z.string(),
     to: z.string(),
     orders: z.int(),
     missed: z.int(),
     reasons: z.record(z.string(), z.int()),
+    meanings: z
+      .record(z.string(), z.string())
+      .openapi({ description: 'Each of the reasons as a sentence, zh or en by Accept-Language.' }),
     sample: z.array(
       z.object({
         out_trade_no: z.string(),
         decided_at: z.string(),
         guide_id: z.string(),
+        name: nameSchema,
         why: z.string(),
       }),
     ),
@@ -203,11 +222,13 @@ export function createReportRoutes({
   reports,
   assignments,
   mirror,
+  guides,
   clock,
   merchant,
   gate,
 }: ManagerDeps & { reports: Reports; assignments: Assignments }) {
   const places = createPlaces(maxReportsEach)
+  const naming = createNaming(guides, mirror)
   const common = { security: bearer, middleware: [gate('manage', 'admin'), places] }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden', 'store_not_found')
   const large = problems('body_too_large', 'unsupported_media_type', 'overloaded')
@@ -215,6 +236,25 @@ export function createReportRoutes({
   routes.openAPIRegistry.register('Simulation', simulationSchema)
   routes.openAPIRegistry.register('Replay', replaySchema)
   routes.openAPIRegistry.register('Verification', verifySchema)
+
+  /** A guide of a foreign store is told as none, so that guides cannot be probed. */
+  function storeOfMissed(context: Context<Env>, guideId: string): number {
+    const [home, ...others] = storesOf(context, mirror, guideId, clock.nowMs())
+    if (home === undefined) {
+      throw new AppError('guide_not_found', {
+        en: `Guide ${guideId} is neither registered in your stores nor on their staff.`,
+        zh: `服务人员 ${guideId} 既未在您的门店注册，也不在其员工名单里。`,
+      })
+    }
+    if (others.length > 0) {
+      throw refusal(
+        ['store_id'],
+        'must be given: the guide is on the staff of more than one of your stores',
+        '必填：这位服务人员在您的多家门店的员工名单里',
+      )
+    }
+    return home
+  }
 
   return routes
     .openapi(
@@ -241,17 +281,18 @@ export function createReportRoutes({
           throw orderNotFound(outTradeNo)
         }
         const { storeId, status, guideId, reason } = order
-        return context.json(
-          {
-            out_trade_no: outTradeNo,
-            store_id: storeId,
-            status,
-            guide_id: guideId,
-            reason,
-            ...reports.explain(order),
-          },
-          200,
-        )
+        const store = mirror.store(storeId)
+        if (!store) throw new Error(`store ${storeId} is gone`)
+        const lookUp = naming(context, store, clock.nowMs())
+        const answer = {
+          out_trade_no: outTradeNo,
+          store_id: storeId,
+          status,
+          guide_id: guideId,
+          reason,
+          ...reports.explain(order, callThem(lookUp)),
+        }
+        return context.json(nameGuides(answer, lookUp), 200)
       },
     )
     .openapi(
@@ -291,20 +332,19 @@ export function createReportRoutes({
             `订单数乘以员工人数（${guides.length}）超过 ${maxSimulated}`,
           )
         }
-        const simulated = await reports.simulate(store, facts, draft, atMs)
-        return context.json(
-          {
-            at: isoOf(atMs),
-            orders: simulated.map(({ outTradeNo, status, guideId, reason, explanation }) => ({
-              out_trade_no: outTradeNo,
-              status,
-              guide_id: guideId,
-              reason,
-              explanation,
-            })),
-          },
-          200,
-        )
+        const lookUp = naming(context, store, clock.nowMs())
+        const simulated = await reports.simulate(store, facts, draft, atMs, callThem(lookUp))
+        const answer = {
+          at: isoOf(atMs),
+          orders: simulated.map(({ outTradeNo, status, guideId, reason, explanation }) => ({
+            out_trade_no: outTradeNo,
+            status,
+            guide_id: guideId,
+            reason,
+            explanation,
+          })),
+        }
+        return context.json(nameGuides(answer, lookUp), 200)
       },
     )
     .openapi(
@@ -335,7 +375,8 @@ export function createReportRoutes({
           ...order,
           decided_at: isoOf(decided_at_ms),
         }))
-        return context.json({ ...report, sample }, 200)
+        const lookUp = naming(context, store, clock.nowMs())
+        return context.json(nameGuides({ ...report, sample }, lookUp), 200)
       },
     )
     .openapi(
@@ -359,7 +400,8 @@ export function createReportRoutes({
         const fromMs = from === undefined ? toMs - defaultDays * dayMs : Date.parse(from)
         const period = periodOf(fromMs, toMs, maxDays)
         const report = await reports.fairness(store, period)
-        return context.json({ from: isoOf(fromMs), to: isoOf(toMs), ...report }, 200)
+        const answer = { from: isoOf(fromMs), to: isoOf(toMs), ...report }
+        return context.json(nameGuides(answer, naming(context, store, clock.nowMs())), 200)
       },
     )
     .openapi(
@@ -404,7 +446,7 @@ export function createReportRoutes({
         path: '/guides/{guide_id}/missed',
         summary: 'Orders that went elsewhere while the guide was on shift, and why',
         description:
-          "The date is the store's business day; the store is the guide's own unless it is given.",
+          "The date is the store's business day; the store is the guide's own unless it is given, or the one of yours whose staff they are on.",
         request: {
           params: z.object({ guide_id: guideIdSchema }),
           query: z.strictObject({
@@ -424,34 +466,27 @@ export function createReportRoutes({
       async context => {
         const { guide_id } = context.req.valid('param')
         const { date, store_id } = context.req.valid('query')
-        const home = mirror.knownGuides([guide_id]).get(guide_id)?.storeId
-        const ownHome = home !== undefined && mayEnter(context.var.key, home) ? home : undefined
-        const storeId = store_id ?? ownHome
-        // A guide of a foreign store is told as none, so that guides cannot be probed.
-        if (storeId === undefined) {
-          throw new AppError(
-            'guide_not_found',
-            `Guide ${guide_id} is not known here; name the store.`,
-          )
-        }
+        const storeId = store_id ?? storeOfMissed(context, guide_id)
         const store = findStore(context, mirror, storeId)
         const { fromMs, toMs, sample, ...counts } = await reports.missed(store, guide_id, date)
-        return context.json(
-          {
-            guide_id,
-            store_id: storeId,
-            from: isoOf(fromMs),
-            to: isoOf(toMs),
-            ...counts,
-            sample: sample.map(({ outTradeNo, decidedAtMs, guideId, why }) => ({
-              out_trade_no: outTradeNo,
-              decided_at: isoOf(decidedAtMs),
-              guide_id: guideId,
-              why,
-            })),
-          },
-          200,
-        )
+        const language = answerLanguage(context)
+        const answer = {
+          guide_id,
+          store_id: storeId,
+          from: isoOf(fromMs),
+          to: isoOf(toMs),
+          ...counts,
+          meanings: Object.fromEntries(
+            Object.keys(counts.reasons).map(why => [why, sayMissed(why, language)]),
+          ),
+          sample: sample.map(({ outTradeNo, decidedAtMs, guideId, why }) => ({
+            out_trade_no: outTradeNo,
+            decided_at: isoOf(decidedAtMs),
+            guide_id: guideId,
+            why,
+          })),
+        }
+        return context.json(nameGuides(answer, naming(context, store, clock.nowMs())), 200)
       },
     )
 }

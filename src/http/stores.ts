@@ -17,6 +17,7 @@ import {
   storeIdSchema,
   storeParams,
 } from './edge.ts'
+import { createNaming } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
 import {
   bodyRef,
@@ -55,10 +56,11 @@ const storeSchema = z
   .openapi('Store')
 
 /** The stores themselves, and what is wrong with one's documents. */
-export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps) {
+export function createStoreRoutes({ mirror, guides, clock, merchant, gate }: ManagerDeps) {
   const routes = createRouter()
   routes.openAPIRegistry.register('NewStore', newStoreSchema)
 
+  const naming = createNaming(guides, mirror)
   const view = (store: Store) => viewStore(store, merchant.mode)
 
   return routes
@@ -160,7 +162,14 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
         const store = findStore(context, mirror, context.req.valid('param').store_id)
         const span = { fromMs: clock.nowMs(), days: context.req.valid('query').days }
         const documents = newestDocuments(mirror, store)
-        const warnings = lintDocuments(mirror, store, documents, span, answerLanguage(context))
+        const warnings = lintDocuments(
+          mirror,
+          store,
+          documents,
+          span,
+          answerLanguage(context),
+          naming(context, store, span.fromMs),
+        )
         return context.json({ from: isoOf(span.fromMs), days: span.days, warnings }, 200)
       },
     )

@@ -109,6 +109,25 @@ export function openGuides(
       return rows.map(read)
     },
 
+    /** The names of those who have one here and pass `isWanted`; no other profile is opened. */
+    names(
+      guideIds: readonly string[],
+      isWanted: (guideId: string, storeId: number) => boolean,
+    ): Map<string, string> {
+      const rows = db
+        .select({ guideId: guides.guideId, storeId: guides.storeId, profile: guides.profile })
+        .from(guides)
+        .where(sql`${guides.guideId} IN (SELECT value FROM json_each(${JSON.stringify(guideIds)}))`)
+        .all()
+      const names = new Map<string, string>()
+      for (const { guideId, storeId, profile } of rows) {
+        if (profile === null || !isWanted(guideId, storeId)) continue
+        const name = openProfile(profile, guideId)?.name
+        if (name) names.set(guideId, name)
+      }
+      return names
+    },
+
     ofStore: (storeId: number): Guide[] =>
       db.select().from(guides).where(eq(guides.storeId, storeId)).all().map(read),
 

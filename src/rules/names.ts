@@ -5,6 +5,9 @@ export function say(en: string, zh: string) {
   return { message: en, params: { zh } }
 }
 
+/** How a guide is called in a sentence; by the guide_id where nobody knows more. */
+export type NameOf = (guideId: string) => string
+
 /** A guide_id as WeChat Pay gives it: 1–64 visible ASCII characters. */
 export const guideIdSchema = z
   .string()
