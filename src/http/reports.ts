@@ -167,11 +167,21 @@ const fairnessSchema = z
       z.object({
         guide_id: z.string(),
         name: nameSchema,
-        orders: z.int(),
-        count: z.number(),
-        share: z.number(),
-        deviation: z.number(),
-        balances: z.array(z.object({ book: z.string(), units: z.int(), orders: z.number() })),
+        orders: z.int().openapi({ description: 'All that they served, turns or not.' }),
+        count: z.number().openapi({ description: 'Turns that they had.' }),
+        share: z.number().openapi({
+          description:
+            'Turns that were due to them: of each turn that they could have had, their part by weight.',
+        }),
+        deviation: z.number().openapi({
+          description: 'count − share: above 0 they had more than was due, below 0 less.',
+        }),
+        balances: z
+          .array(z.object({ book: z.string(), units: z.int(), orders: z.number() }))
+          .openapi({
+            description:
+              'As they are now: above 0 turns are owed to them, below 0 they are ahead. `orders` is `units` in turns of one order.',
+          }),
       }),
     ),
   })

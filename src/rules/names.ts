@@ -23,6 +23,10 @@ export const guideIdSchema = z
 /** `HH:MM`, 00:00 to 23:59. */
 export const localTimeSchema = z
   .string()
+  .refine(time => time !== '24:00', {
+    ...say('must be 00:00 for midnight: there is no 24:00', '午夜请写 00:00，没有 24:00'),
+    abort: true,
+  })
   .refine(
     time => /^(?:[01]\d|2[0-3]):[0-5]\d$/.test(time),
     say('must be a time of day such as 09:00', '应为时刻，例如 09:00'),

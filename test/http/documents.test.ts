@@ -426,8 +426,8 @@ describe('a mistake in a document', () => {
       'plan',
       { steps: [{ use: 'rotate', when: { between: ['18:00', '24:00'] } }, none] },
       '/steps/0/when/between/1',
-      'step 1, when, between 2: must be a time of day such as 09:00',
-      '第 1 步的 when 的 between 第 2 项：应为时刻，例如 09:00',
+      'step 1, when, between 2: must be 00:00 for midnight: there is no 24:00',
+      '第 1 步的 when 的 between 第 2 项：午夜请写 00:00，没有 24:00',
     ],
     [
       'a shift without guides',

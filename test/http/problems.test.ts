@@ -130,3 +130,49 @@ describe('a problem', () => {
     }
   })
 })
+
+describe('GET /openapi.json', () => {
+  it('says what each field means that a manager may take for something else', async () => {
+    const document = JSON.parse(await (await rig.app.request('/openapi.json')).text())
+    const said = new Map<string, string[]>()
+    const walk = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return
+      for (const [key, within] of Object.entries(value)) {
+        if (key === 'properties') note(within)
+        walk(within)
+      }
+    }
+    const note = (fields: Record<string, { description?: string }>) => {
+      for (const [name, { description = '' }] of Object.entries(fields)) {
+        said.set(name, [...(said.get(name) ?? []), description])
+      }
+    }
+    const { Staff, Roster, Plan, Fairness } = document.components.schemas
+    walk({ Staff, Roster, Plan, Fairness })
+    for (const [name, words] of [
+      ['from', 'whole local days'],
+      ['to', 'inclusive'],
+      ['to', '00:00 is midnight'],
+      ['left', 'no more'],
+      ['cover', 'not put on the shift'],
+      ['mode', 'replace'],
+      ['weight', 'twice as many'],
+      ['rotates', 'no turns'],
+      ['if', 'on_roster_today'],
+      ['counts', 'clamped'],
+      ['day_starts_at', 'business day'],
+      ['fair_by', 'amounts'],
+      ['book', 'share their turns'],
+      ['count', 'Turns'],
+      ['share', 'due'],
+      ['deviation', 'above 0'],
+      ['balances', 'above 0'],
+    ] as const) {
+      expect(
+        said.get(name)?.some(text => text.includes(words)),
+        `${name}: ${words}`,
+      ).toBe(true)
+    }
+    expect(JSON.stringify(Plan)).toContain('whom the cashier named')
+  })
+})
