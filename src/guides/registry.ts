@@ -73,8 +73,8 @@ export function createRegistry({
     const guide = guides.find(guideId)
     if (guide) return guide
     throw new AppError('guide_not_found', {
-      en: `Guide ${guideId} is not known here.`,
-      zh: `这里没有服务人员 ${guideId}。`,
+      en: 'There is no such guide here.',
+      zh: '这里没有这位服务人员。',
     })
   }
 

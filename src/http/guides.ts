@@ -268,12 +268,12 @@ export function createGuideRoutes({
         const fields = await readBody(
           context,
           newGuideSchema,
-          { en: 'guide', zh: '服务人员' },
+          { en: 'guide', zh: '服务人员', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, fields.store_id)
         const { guideId, status } = await registry.register(store, fields)
-        const guide = viewGuide(present(guides.find(guideId), guideId))
+        const guide = viewGuide(present(guides.find(guideId)))
         context.header('Cache-Control', 'no-store')
         return status === 'known' ? context.json(guide, 200) : context.json(guide, 201)
       },
@@ -416,7 +416,7 @@ export function createGuideRoutes({
         const { store_id, text } = await readBody(
           context,
           copiedSchema,
-          { en: 'copied text', zh: '复制的内容' },
+          { en: 'copied text', zh: '复制的内容', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, store_id)
@@ -445,10 +445,10 @@ export function createGuideRoutes({
         context.header('Cache-Control', 'no-store')
         const guide = guides.find(guideId)
         if (context.var.key.scope === 'admin') {
-          return context.json(viewGuide(present(guide, guideId)), 200)
+          return context.json(viewGuide(present(guide)), 200)
         }
         const isOurs = guide !== null && isColleague(context, guide)
-        return context.json(viewColleague(present(isOurs ? guide : null, guideId)), 200)
+        return context.json(viewColleague(present(isOurs ? guide : null)), 200)
       },
     )
     .openapi(
@@ -473,7 +473,7 @@ export function createGuideRoutes({
         const changes = await readBody(
           context,
           guideChangesSchema,
-          { en: 'change', zh: '修改内容' },
+          { en: 'change', zh: '修改内容', people: true },
           answerLanguage(context),
         )
         context.header('Cache-Control', 'no-store')
@@ -520,11 +520,11 @@ export function createGuideRoutes({
   }
 }
 
-function present(guide: Guide | null, guideId: string): Guide {
+function present(guide: Guide | null): Guide {
   if (guide) return guide
   throw new AppError('guide_not_found', {
-    en: `Guide ${guideId} is not known here.`,
-    zh: `这里没有服务人员 ${guideId}。`,
+    en: 'There is no such guide here.',
+    zh: '这里没有这位服务人员。',
   })
 }
 

@@ -74,6 +74,7 @@ export function answerProblem(
   const headers: Record<string, string> = {
     'content-type': mediaType,
     'content-language': language,
+    'cache-control': 'no-store',
     vary: 'Accept-Language',
   }
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
@@ -114,6 +115,11 @@ export function refusal(path: readonly PropertyKey[], en: string, zh: string): A
   const [pointer, where] = [pointerOf(path), path.join(', ')]
   const detail: Words = { en: `Not valid: ${where} ${en}.`, zh: `请求有误。${where}：${zh}。` }
   return new AppError('invalid_request', detail, { fields: [{ pointer, message: { en, zh } }] })
+}
+
+/** An unknown field is named in the answer only if it is not likely to be a value, which may be a person's. */
+export function looksLikeField(key: string): boolean {
+  return /^[a-z][a-z_]{0,31}$/.test(key)
 }
 
 /** RFC 6901. */

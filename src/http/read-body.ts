@@ -21,7 +21,7 @@ export async function readBody<S extends z.ZodType>(
     error: issue => sentenceFor(issue, language),
   })
   if (read.success) return read.data
-  const found = findFaults(read.error.issues, language)
+  const found = findFaults(read.error.issues, language, subject.people)
   throw new AppError('invalid_request', sayFaults(found, subject, language), {
     fields: found.faults,
   })

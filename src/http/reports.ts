@@ -252,8 +252,8 @@ export function createReportRoutes({
     const [home, ...others] = storesOf(context, mirror, guideId, clock.nowMs())
     if (home === undefined) {
       throw new AppError('guide_not_found', {
-        en: `Guide ${guideId} is neither registered in your stores nor on their staff.`,
-        zh: `服务人员 ${guideId} 既未在您的门店注册，也不在其员工名单里。`,
+        en: 'No such guide is registered in your stores or on their staff.',
+        zh: '您的门店没有注册、其员工名单里也没有这位服务人员。',
       })
     }
     if (others.length > 0) {

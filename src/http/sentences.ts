@@ -1,9 +1,10 @@
 import type { z } from 'zod'
 import { AppError } from '../errors.ts'
 import type { Language } from './language.ts'
-import { pointerOf } from './problem.ts'
+import { looksLikeField, pointerOf } from './problem.ts'
 
-export type Subject = Record<Language, string>
+/** Of `people`, an unknown field is not named: what stands there may be a name. */
+export type Subject = Record<Language, string> & { people?: true }
 
 type Issue = z.core.$ZodIssue
 type Fault = { pointer: string; message: string }
@@ -14,9 +15,13 @@ const maxCounted = 1000
 const maxLength = 200
 
 /** A sentence for each place that is wrong, which says where in the reader's own words; never with the values that were sent. */
-export function findFaults(issues: readonly Issue[], language: Language): Found {
+export function findFaults(
+  issues: readonly Issue[],
+  language: Language,
+  isOfPeople = false,
+): Found {
   const byPointer = new Map<string, Issue>()
-  for (const issue of flatten(issues, [])) {
+  for (const issue of flatten(issues, [], isOfPeople)) {
     if (byPointer.size > maxCounted) break
     const pointer = pointerOf(issue.path)
     if (!byPointer.has(pointer)) byPointer.set(pointer, issue)
@@ -63,6 +68,7 @@ export function faultsOf(target: string, issues: readonly Issue[], sent: unknown
     findFaults(
       issues.map(issue => resaid(issue, sent, language)),
       language,
+      true,
     )
   const [en, zh] = [inEither('en'), inEither('zh')]
   const fields = en.faults.map(({ pointer, message }, index) => ({
@@ -86,14 +92,19 @@ function valueIn(within: unknown, key: PropertyKey): unknown {
 }
 
 /** Of a union the way that the sender most likely meant, the general one, which stands last; of unknown fields each. */
-function* flatten(issues: readonly Issue[], above: readonly PropertyKey[]): Generator<Issue> {
+function* flatten(
+  issues: readonly Issue[],
+  above: readonly PropertyKey[],
+  isOfPeople: boolean,
+): Generator<Issue> {
   for (const issue of issues) {
     const path = [...above, ...issue.path]
     const last = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined
-    if (last) yield* flatten(last, path)
+    if (last) yield* flatten(last, path, isOfPeople)
     else if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) {
-        yield { ...issue, path: key.length > 64 ? path : [...path, key] }
+        const isNamed = isOfPeople ? looksLikeField(key) : key.length <= 64
+        yield { ...issue, path: isNamed ? [...path, key] : path }
       }
     } else yield { ...issue, path }
   }

@@ -224,7 +224,7 @@ describe('the orders that a borrowed guide missed', () => {
     const refused = await missed(unknown)
     expect(refused.json).toMatchObject({
       code: 'guide_not_found',
-      detail: `Guide ${unknown} is neither registered in your stores nor on their staff.`,
+      detail: 'No such guide is registered in your stores or on their staff.',
     })
     const [here] = await rig.openStore(7030, 1)
     const { etag } = await ask('GET', '/stores/7030/staff')
