@@ -173,10 +173,7 @@ function differing(before: Guide, store: Store, sighting: UpstreamGuide): string
 }
 
 function incomplete(why: string): AppError {
-  return new AppError('upstream_unavailable', {
-    en: `The store was not read to the end: ${why}.`,
-    zh: `该门店未能读完：${why}。`,
-  })
+  return new AppError('upstream_unavailable', `The store was not read to the end: ${why}.`)
 }
 
 function emptyReport(nowMs: number): SyncReport {
