@@ -81,8 +81,14 @@ export function createApp(deps: {
     const allowed = methodsOf(context.req.path)
     const fault =
       allowed.length === 0
-        ? new AppError('not_found', 'See /openapi.json for what there is.')
-        : new AppError('method_not_allowed', `Here there is ${allowed.join(' and ')}.`)
+        ? new AppError('not_found', {
+            en: 'See /openapi.json for what there is.',
+            zh: '有哪些地址，见 /openapi.json。',
+          })
+        : new AppError('method_not_allowed', {
+            en: `Here there is ${allowed.join(' and ')}.`,
+            zh: `此处可用 ${allowed.join('、')}。`,
+          })
     const answer = answerProblem(fault, context, () => {})
     if (allowed.length > 0) answer.headers.set('Allow', allowed.join(', '))
     return answer

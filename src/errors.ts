@@ -1,55 +1,100 @@
 /** Each fault that a caller can make or meet, with the status it is answered with. */
 export const errorTable = {
-  invalid_request: { status: 400, title: 'The request is not valid' },
-  unauthorized: { status: 401, title: 'A valid key is needed' },
-  forbidden: { status: 403, title: 'This key may not do that' },
-  not_found: { status: 404, title: 'There is no such resource' },
-  store_not_found: { status: 404, title: 'There is no such store' },
-  order_not_found: { status: 404, title: 'There is no such order' },
-  key_not_found: { status: 404, title: 'There is no such key' },
-  guide_not_found: { status: 404, title: 'There is no such guide' },
-  import_not_found: { status: 404, title: 'There is no such import' },
-  owner_not_found: { status: 404, title: 'The member has no guide of their own' },
-  version_not_found: { status: 404, title: 'There is no such version' },
-  method_not_allowed: { status: 405, title: 'The resource has no such method' },
-  order_closed: { status: 409, title: 'The order was closed' },
-  order_paid: { status: 409, title: 'The order was paid' },
-  store_of_another_merchant: { status: 409, title: 'The store belongs to another merchant' },
-  precondition_failed: { status: 412, title: 'It was changed in the meantime' },
-  body_too_large: { status: 413, title: 'The body is too large' },
-  unsupported_media_type: { status: 415, title: 'The body is of another media type' },
-  refused_upstream: { status: 422, title: 'WeChat Pay refused it' },
-  personal_guide: { status: 422, title: 'Not for guides of personal WeChat' },
-  order_mismatch: { status: 422, title: 'The order was posted before with other facts' },
-  precondition_required: { status: 428, title: 'Say which version you read, with If-Match' },
-  internal: { status: 500, title: 'The service failed' },
-  overloaded: { status: 503, title: 'The service has too much to do' },
-  upstream_unavailable: { status: 503, title: 'WeChat Pay could not be asked' },
-  storage_full: { status: 503, title: 'The disk is full' },
-  draining: { status: 503, title: 'The service is stopping' },
-} as const satisfies Record<string, { status: number; title: string }>
+  invalid_request: { status: 400, title: 'The request is not valid', zh: '请求有误' },
+  unauthorized: { status: 401, title: 'A valid key is needed', zh: '需要有效的密钥' },
+  forbidden: { status: 403, title: 'This key may not do that', zh: '此密钥无权这样做' },
+  not_found: { status: 404, title: 'There is no such resource', zh: '没有这个地址' },
+  store_not_found: { status: 404, title: 'There is no such store', zh: '没有这家门店' },
+  order_not_found: { status: 404, title: 'There is no such order', zh: '没有这笔订单' },
+  key_not_found: { status: 404, title: 'There is no such key', zh: '没有这个密钥' },
+  guide_not_found: { status: 404, title: 'There is no such guide', zh: '没有这位服务人员' },
+  import_not_found: { status: 404, title: 'There is no such import', zh: '没有这次导入' },
+  owner_not_found: {
+    status: 404,
+    title: 'The member has no guide of their own',
+    zh: '该会员没有专属服务人员',
+  },
+  version_not_found: { status: 404, title: 'There is no such version', zh: '没有这个版本' },
+  method_not_allowed: {
+    status: 405,
+    title: 'The resource has no such method',
+    zh: '此地址不支持这种方法',
+  },
+  order_closed: { status: 409, title: 'The order was closed', zh: '订单已关闭' },
+  order_paid: { status: 409, title: 'The order was paid', zh: '订单已付款' },
+  store_of_another_merchant: {
+    status: 409,
+    title: 'The store belongs to another merchant',
+    zh: '该门店属于其他商户',
+  },
+  precondition_failed: {
+    status: 412,
+    title: 'It was changed in the meantime',
+    zh: '内容已被他人修改',
+  },
+  body_too_large: { status: 413, title: 'The body is too large', zh: '内容过大' },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body is of another media type',
+    zh: '内容的类型不对',
+  },
+  refused_upstream: { status: 422, title: 'WeChat Pay refused it', zh: '微信支付拒绝了' },
+  personal_guide: {
+    status: 422,
+    title: 'Not for guides of personal WeChat',
+    zh: '不适用于个人微信的服务人员',
+  },
+  order_mismatch: {
+    status: 422,
+    title: 'The order was posted before with other facts',
+    zh: '同一订单号以前报过，内容不同',
+  },
+  precondition_required: {
+    status: 428,
+    title: 'Say which version you read, with If-Match',
+    zh: '请用 If-Match 说明您读到的是哪个版本',
+  },
+  internal: { status: 500, title: 'The service failed', zh: '服务出错' },
+  overloaded: { status: 503, title: 'The service has too much to do', zh: '服务过于繁忙' },
+  upstream_unavailable: {
+    status: 503,
+    title: 'WeChat Pay could not be asked',
+    zh: '暂时无法询问微信支付',
+  },
+  storage_full: { status: 503, title: 'The disk is full', zh: '磁盘已满' },
+  draining: { status: 503, title: 'The service is stopping', zh: '服务正在停机' },
+} as const satisfies Record<string, { status: number; title: string; zh: string }>
 
 export type ErrorCode = keyof typeof errorTable
 
+/** What a caller is told: in both languages, or in the one that there is. */
+export type Words = string | { en: string; zh: string }
+
+export function wordsIn(language: 'en' | 'zh', words: Words): string {
+  return typeof words === 'string' ? words : words[language]
+}
+
 /** Where in the request the fault lies, as a JSON pointer (RFC 6901) or as a cell of a table, and what it is. */
 export type FieldError =
-  | { pointer: string; message: string }
-  | { row: number; column: string; message: string }
+  | { pointer: string; message: Words }
+  | { row: number; column: string; message: Words }
 
 /** A fault of the caller or of the surroundings, never a defect of ours. */
 export class AppError extends Error {
   readonly code: ErrorCode
+  readonly detail: Words
   readonly fields: readonly FieldError[]
   readonly retryAfterSeconds: number | null
 
   constructor(
     code: ErrorCode,
-    detail: string,
+    detail: Words,
     more: { fields?: readonly FieldError[]; retryAfterSeconds?: number } = {},
   ) {
-    super(detail)
+    super(wordsIn('en', detail))
     this.name = 'AppError'
     this.code = code
+    this.detail = detail
     this.fields = more.fields ?? []
     this.retryAfterSeconds = more.retryAfterSeconds ?? null
   }
@@ -61,7 +106,17 @@ export function isStorageFull(cause: unknown): boolean {
 }
 
 export const storageFull = (): AppError =>
-  new AppError('storage_full', 'Nothing was written; free some disk space.')
+  new AppError('storage_full', {
+    en: 'Nothing was written; free some disk space.',
+    zh: '没有写入任何内容；请清理磁盘空间。',
+  })
+
+/** Told alike of an order that does not exist and of one that the key may not see. */
+export const orderNotFound = (outTradeNo: string): AppError =>
+  new AppError('order_not_found', {
+    en: `Order ${outTradeNo} is not known here.`,
+    zh: `这里没有订单 ${outTradeNo}。`,
+  })
 
 /** A mistake in the surroundings that ends the process at start, said in one sentence (exit 78, EX_CONFIG). */
 export class StartError extends Error {

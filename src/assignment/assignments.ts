@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
-import { AppError } from '../errors.ts'
+import { AppError, orderNotFound } from '../errors.ts'
 import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
@@ -147,7 +147,10 @@ export function createAssignments(deps: {
     async assign(posted, waitMs) {
       const store = mirror.readyStore(posted.storeId, clock.nowMs())
       if (store?.merchant !== posted.merchant) {
-        throw new AppError('store_not_found', `Store ${posted.storeId} is not known here.`)
+        throw new AppError('store_not_found', {
+          en: `Store ${posted.storeId} is not known here.`,
+          zh: `这里没有门店 ${posted.storeId}。`,
+        })
       }
       const facts = printFacts(posted)
       const joined = flights.get(flightKey(posted))
@@ -209,7 +212,7 @@ function refuseOtherFacts(recorded: string, posted: string): void {
 }
 
 function present(order: Order | null, { outTradeNo }: OrderKey): Order {
-  if (!order) throw new AppError('order_not_found', `Order ${outTradeNo} is not known here.`)
+  if (!order) throw orderNotFound(outTradeNo)
   return order
 }
 

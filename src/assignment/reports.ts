@@ -5,7 +5,14 @@ import type { Sandbox } from '../ledger/sandbox.ts'
 import { type Verified, verify, type WeightsOf } from '../ledger/verify.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import { type Calendar, createCalendar } from '../rules/calendar.ts'
-import { type Explanation, explain, inOrders, type Recorded, whyNotThem } from '../rules/explain.ts'
+import {
+  type Explanation,
+  explain,
+  inOrders,
+  type NamesOf,
+  type Recorded,
+  whyNotThem,
+} from '../rules/explain.ts'
 import { unitsPerOrder } from '../rules/fairness.ts'
 import { dayNumber, minutesOf } from '../rules/names.ts'
 import type { ReplayReport } from '../rules/replay.ts'
@@ -62,7 +69,8 @@ export function createReports({
   windowMs: number
 }) {
   return {
-    explain(order: Order): Explanation {
+    /** Of an order decided on the default staff its trace alone knows who stood in it: that staff is whoever is registered. */
+    explain(order: Order, namesOf?: NamesOf): Explanation {
       const trace: OrderTrace = JSON.parse(order.trace ?? '{"steps":[],"blocked":[],"turn":null}')
       const versions = {
         staff: order.staffVersion,
@@ -71,11 +79,13 @@ export function createReports({
       }
       const store = mirror.store(order.storeId)
       const plan = store && mirror.version(store, 'plan', versions.plan)?.body
-      const staff = store && mirror.version(store, 'staff', versions.staff)?.body
+      const staff =
+        versions.staff === 0 ? null : store && mirror.version(store, 'staff', versions.staff)?.body
       return explain(
         recordedOf({ ...order, versions, trace }),
         plan ?? { fair_by: 'orders', steps: [] },
         staff?.guides.map(({ id }) => id) ?? [],
+        namesOf,
       )
     },
 
@@ -84,12 +94,13 @@ export function createReports({
       orders: readonly OrderFacts[],
       draft: Draft,
       atMs = clock.nowMs(),
+      namesOf?: NamesOf,
     ): Promise<Simulated[]> {
       return history.admit(() => {
         const published = draftStore(mirror, store, {}, clock.nowMs(), atMs)
         const ready = draftStore(mirror, store, draft, clock.nowMs(), atMs)
         const deps = { mirror, sandbox: openSandbox(), windowMs }
-        return simulate(deps, ready, published, orders, atMs)
+        return simulate(deps, ready, published, orders, atMs, namesOf)
       })
     },
 

@@ -2,7 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import type { OrderTrace, Resolution } from '../ledger/ledger.ts'
 import type { Sandbox } from '../ledger/sandbox.ts'
 import type { Mirror, ReadyStore, Store, StoreDocuments } from '../mirror/mirror.ts'
-import { type Explanation, explain } from '../rules/explain.ts'
+import { type Explanation, explain, type NamesOf } from '../rules/explain.ts'
 import { printFacts } from './facts.ts'
 import { lookAround, type OrderFacts, resolve, type Surroundings } from './resolve.ts'
 
@@ -47,6 +47,7 @@ export async function simulate(
   published: ReadyStore,
   orders: readonly OrderFacts[],
   atMs: number,
+  namesOf?: NamesOf,
 ): Promise<Simulated[]> {
   const { plan, crew } = store.rules
   const staffIds = crew.members.map(({ id }) => id)
@@ -70,7 +71,7 @@ export async function simulate(
       status,
       guideId,
       reason,
-      explanation: explain({ ...resolution, ...trace, isClosed: false }, plan, staffIds),
+      explanation: explain({ ...resolution, ...trace, isClosed: false }, plan, staffIds, namesOf),
     })
     if (performance.now() - startedMs < sliceMs) continue
     await nextTick()

@@ -194,7 +194,12 @@ export function createImports({
 
     progress(id) {
       const found = imports.find(id)
-      if (!found) throw new AppError('import_not_found', `Import ${id} is not known here.`)
+      if (!found) {
+        throw new AppError('import_not_found', {
+          en: `Import ${id} is not known here.`,
+          zh: `这里没有导入 ${id}。`,
+        })
+      }
       const waitingFor = running.get(id)?.waitingFor ?? null
       return { id, isRunning: isOpen(found), counts: imports.counts(id), waitingFor }
     },

@@ -79,8 +79,11 @@ export function createRegistry({
 
   function present(guideId: string): Guide {
     const guide = guides.find(guideId)
-    if (!guide) throw new AppError('guide_not_found', 'There is no such guide here.')
-    return guide
+    if (guide) return guide
+    throw new AppError('guide_not_found', {
+      en: 'There is no such guide here.',
+      zh: '这里没有这位服务人员。',
+    })
   }
 
   function syncIn(ms: number): void {
@@ -121,14 +124,17 @@ export function createRegistry({
     async adopt(store, copied) {
       const { guideId, mobile, name } = readCopied(copied)
       if (guideId === null && mobile === null) {
-        throw new AppError('invalid_request', 'The text has neither a telephone number nor an ID.')
+        throw new AppError('invalid_request', {
+          en: 'The text has neither a telephone number nor an ID.',
+          zh: '内容里既没有手机号，也没有 ID。',
+        })
       }
       const found: UpstreamGuide | null = await confirm(store, mobile, guideId)
       if (!found) {
-        throw new AppError(
-          'guide_not_found',
-          `WeChat Pay has no such guide in store ${store.storeId}: check the store, and that the guide was approved.`,
-        )
+        throw new AppError('guide_not_found', {
+          en: `WeChat Pay has no such guide in store ${store.storeId}: check the store, and that the guide was approved.`,
+          zh: `微信支付在门店 ${store.storeId} 没有这位服务人员：请核对门店，以及是否已审核通过。`,
+        })
       }
       const profile = { name: found.name ?? name, mobile: found.mobile ?? mobile }
       const { storeId } = store

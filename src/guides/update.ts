@@ -37,8 +37,16 @@ function refuseWecomLinks({ userid, workId }: Guide, fields: GuideChangeFields):
   if (refused.length === 0) return
   throw new AppError(
     'personal_guide',
-    'A guide of personal WeChat has the QR code of their own account: only name, mobile and avatar can be changed.',
-    { fields: refused.map(name => ({ pointer: `/${name}`, message: 'is for guides of WeCom' })) },
+    {
+      en: 'A guide of personal WeChat has the QR code of their own account: only name, mobile and avatar can be changed.',
+      zh: '个人微信服务人员的二维码属于本人账号：只能修改姓名、手机号和头像。',
+    },
+    {
+      fields: refused.map(name => ({
+        pointer: `/${name}`,
+        message: { en: 'is for guides of WeCom', zh: '仅用于企业微信服务人员' },
+      })),
+    },
   )
 }
 

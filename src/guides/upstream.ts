@@ -88,9 +88,11 @@ export function createUpstream({
 }
 
 export function unavailable(why: string): AppError {
-  return new AppError('upstream_unavailable', `WeChat Pay could not be asked (${why}).`, {
-    retryAfterSeconds: 5,
-  })
+  return new AppError(
+    'upstream_unavailable',
+    { en: `WeChat Pay could not be asked (${why}).`, zh: `暂时无法询问微信支付（${why}）。` },
+    { retryAfterSeconds: 5 },
+  )
 }
 
 /** A refusal of the account says nothing of the guide: it is to be asked again once that is mended. */
@@ -98,7 +100,7 @@ export function refusedBy({ blames, status, code, message, requestId }: Refused)
   const request = requestId === null ? '' : `, Request-ID ${requestId}`
   const said = `${status} ${code} ${message}${request}`
   if (blames === 'account') return unavailable(said)
-  return new AppError('refused_upstream', `WeChat Pay: ${said}.`)
+  return new AppError('refused_upstream', { en: `WeChat Pay: ${said}.`, zh: `微信支付：${said}。` })
 }
 
 function createGate(places: number) {

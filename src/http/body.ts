@@ -42,7 +42,10 @@ export function limitBodies(): MiddlewareHandler<Env> {
     const kind = others.find(([pattern]) => pattern.test(path))?.[1] ?? small
     const hasBody = method === 'POST' || method === 'PUT' || method === 'PATCH'
     if (hasBody && kind.media && !kind.media.test(context.req.header('content-type') ?? '')) {
-      throw new AppError('unsupported_media_type', `Send Content-Type: ${kind.says}.`)
+      throw new AppError('unsupported_media_type', {
+        en: `Send Content-Type: ${kind.says}.`,
+        zh: `请发送 Content-Type: ${kind.says.replace(' or ', ' 或 ')}。`,
+      })
     }
     return limits.get(kind)?.(context, next)
   }
@@ -52,7 +55,10 @@ function limit({ maxBytes }: Kind): MiddlewareHandler<Env> {
   return bodyLimit({
     maxSize: maxBytes,
     onError: () => {
-      throw new AppError('body_too_large', `A body has at most ${maxBytes} bytes here.`)
+      throw new AppError('body_too_large', {
+        en: `A body has at most ${maxBytes} bytes here.`,
+        zh: `此处内容最多 ${maxBytes} 字节。`,
+      })
     },
   })
 }

@@ -9,6 +9,7 @@ import {
   type StoreDocuments,
   type Version,
 } from '../mirror/mirror.ts'
+import { createCalendar, sayInstant } from '../rules/calendar.ts'
 import { diff } from './diff.ts'
 import {
   bearer,
@@ -18,9 +19,11 @@ import {
   instantQuery,
   isoOf,
   json,
+  matching,
   storeParams,
 } from './edge.ts'
 import { etagOf, matchVersion, needIfMatch, stale } from './etag.ts'
+import { createNaming } from './guide-names.ts'
 import { answerLanguage, type Language } from './language.ts'
 import {
   authorOf,
@@ -50,9 +53,11 @@ const metaSchema = z.object({
   effective_at: z.string().nullable(),
 })
 
-const versionText = z
-  .string()
-  .regex(/^(0|[1-9]\d{0,8})$/, 'must be the number of a version')
+const versionText = matching(
+  /^(0|[1-9]\d{0,8})$/,
+  'must be the number of a version',
+  '应为版本号（数字）',
+)
   .transform(Number)
   .openapi({ param: { in: 'path' }, type: 'integer', example: 3 })
 
@@ -66,7 +71,8 @@ const publishQuery = z.strictObject({
     }),
   effective_at: instantQuery.optional().openapi({
     param: { in: 'query' },
-    description: 'When it takes effect, up to 400 days ahead; absent: at once.',
+    description:
+      'When it takes effect, up to 400 days ahead; absent: at once. It then stands until a later effective_at, whatever is published for an earlier one; of two for one instant the newer counts.',
   }),
 })
 type PublishQuery = z.infer<typeof publishQuery>
@@ -79,7 +85,8 @@ const ifMatchHeader = z.object({
 })
 
 /** A store's staff, roster and plan: read, publish, look back, restore. All three alike. */
-export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
+export function createDocumentRoutes({ mirror, guides, clock, gate }: ManagerDeps) {
+  const naming = createNaming(guides, mirror)
   const routes = createRouter()
   for (const kind of documentKinds) addRoutes(kind)
   return routes
@@ -111,7 +118,7 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
           path,
           summary: `The newest ${kind}, or the one in force at an instant`,
           description:
-            'ETag names the version, and of a default staff also who stands in it. X-Effective-At says when a version takes effect that is not in force yet.',
+            'ETag names the version, and of a default staff also who stands in it. X-Effective-At says when a version takes effect that is not in force yet. X-Overtaken-By names an older version that takes the place of the newest one, and when. To call a waiting version off, publish the one that is to stay with the same effective_at: of two for one instant the newer counts.',
           request: {
             params: storeParams,
             query: z.strictObject({
@@ -130,6 +137,11 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
           context.header('ETag', etagOf(kind, found))
           if (found.effectiveAtMs > clock.nowMs()) {
             context.header('X-Effective-At', isoOf(found.effectiveAtMs))
+          }
+          const later = firstAfter(mirror, store, kind, found.effectiveAtMs)
+          if (at === undefined && later !== null) {
+            const overtakenAt = isoOf(later.effectiveAtMs)
+            context.header('X-Overtaken-By', `"${later.version}" at ${overtakenAt}`)
           }
           return context.json(found.body, 200)
         },
@@ -283,7 +295,10 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
   function findVersion(store: Store, kind: DocumentKind, version: number): Version<AnyDocument> {
     const found = mirror.version(store, kind, version)
     if (found) return found
-    throw new AppError('version_not_found', `Version ${version} of the ${kind} is not known here.`)
+    throw new AppError('version_not_found', {
+      en: `Version ${version} of the ${kind} is not known here.`,
+      zh: `${subjects[kind].zh}没有版本 ${version}。`,
+    })
   }
 
   /** Writes it, unless it is a rehearsal, and says what a manager should look at. */
@@ -303,8 +318,8 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
     const draft: StoreDocuments = { ...newestDocuments(mirror, store), [kind]: document }
     const span = { fromMs: effectiveAtMs, days: lintDays }
     const warnings = [
-      ...overtakenBy(mirror, storeId, kind, effectiveAtMs, language),
-      ...lintDocuments(mirror, store, draft, span, language),
+      ...overtakenBy(mirror, store, kind, effectiveAtMs, language),
+      ...lintDocuments(mirror, store, draft, span, language, naming(context, store, nowMs)),
     ]
     const answer = { kind, effective_at: isoOf(effectiveAtMs), document, warnings }
     if (query.dry_run === 'true') return { ...answer, version: null }
@@ -325,28 +340,36 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
 /** A version that waits for a later day takes the place of whatever is published for an earlier one. */
 export function overtakenBy(
   mirror: Mirror,
-  storeId: number,
+  store: Store,
   kind: DocumentKind,
   effectiveAtMs: number,
   language: Language,
 ): WireWarning[] {
-  const later = mirror
-    .versions(storeId, kind)
-    .filter(other => other.effectiveAtMs > effectiveAtMs)
-    .sort((a, b) => a.effectiveAtMs - b.effectiveAtMs)[0]
+  const later = firstAfter(mirror, store, kind, effectiveAtMs)
   if (!later) return []
   const until = isoOf(later.effectiveAtMs)
+  const { timezone } = mirror.newest(store, 'staff').body
+  const at = sayInstant(later.effectiveAtMs, createCalendar(timezone))
   return [
     {
       code: 'OVERTAKEN',
       pointer: `/${kind}`,
       message:
         language === 'zh'
-          ? `版本 ${later.version} 将于 ${until} 生效，届时取代此版本。`
-          : `Version ${later.version} takes its place at ${until}.`,
+          ? `版本 ${later.version} 于 ${at.zh}（门店时间）取代此版本。若不想让它生效，请以 effective_at=${until} 再次发布此版本：同一时刻以较新的版本为准。`
+          : `Version ${later.version} takes its place at ${at.en}, store time. To call that off, publish this one again with effective_at=${until}: of two for one instant the newer counts.`,
       until,
     },
   ]
+}
+
+/** The version that takes the place of what counts from that instant on. */
+function firstAfter(mirror: Mirror, { storeId }: Store, kind: DocumentKind, atMs: number) {
+  const later = mirror
+    .versions(storeId, kind)
+    .filter(({ effectiveAtMs }) => effectiveAtMs > atMs)
+    .sort((a, b) => a.effectiveAtMs - b.effectiveAtMs || b.version - a.version)
+  return later[0] ?? null
 }
 
 /** @throws AppError invalid_request */
@@ -354,10 +377,10 @@ function readEffectiveAt(text: string | undefined, nowMs: number): number {
   if (text === undefined) return nowMs
   const atMs = Date.parse(text)
   if (atMs < nowMs - minuteMs) {
-    throw refusal([{ path: ['effective_at'], message: 'is over already' }])
+    throw refusal(['effective_at'], 'is over already', '已经过去')
   }
   if (atMs > nowMs + maxAheadMs) {
-    throw refusal([{ path: ['effective_at'], message: 'is more than 400 days ahead' }])
+    throw refusal(['effective_at'], 'is more than 400 days ahead', '在 400 天以后')
   }
   return Math.max(atMs, nowMs)
 }

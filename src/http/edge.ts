@@ -6,6 +6,7 @@ import { AppError } from '../errors.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import { say } from '../rules/names.ts'
 import { refusal } from './problem.ts'
+import { faultsOf } from './sentences.ts'
 
 export type Env = { Variables: { requestId: string; key: Key } }
 
@@ -13,7 +14,10 @@ export type Env = { Variables: { requestId: string; key: Key } }
 export function createRouter() {
   return new OpenAPIHono<Env>({
     defaultHook: result => {
-      if (!result.success) throw refusal(result.error.issues)
+      if (result.success) return
+      // The validator tells what was sent too; its type does not.
+      const sent = 'data' in result ? result.data : undefined
+      throw faultsOf(result.target, result.error.issues, sent)
     },
   })
 }
@@ -42,7 +46,14 @@ export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
 
 export const storeIdSchema = z.int().positive().openapi({ example: 1234 })
 
-export const mchidSchema = z.string().regex(/^\d{1,32}$/, 'must be digits')
+/** Text of a pattern, whose refusal says in both languages what it must be. */
+export const matching = (pattern: RegExp, en: string, zh: string) =>
+  z
+    .string()
+    .refine(text => pattern.test(text), say(en, zh))
+    .openapi({ pattern: pattern.source })
+
+export const mchidSchema = matching(/^\d{1,32}$/, 'must be digits', '应为数字')
 
 /** Printable and well-formed: such text comes back from the store as it went in. */
 export const opaque = (max: number) =>
@@ -59,12 +70,14 @@ export const merchantQuery = z.object({
   sub_mchid: mchidSchema.optional().openapi({ param: { in: 'query' } }),
 })
 
+export const storeIdText = matching(
+  /^[1-9]\d{0,14}$/,
+  'must be a store_id',
+  '应为门店ID（数字）',
+).transform(Number)
+
 export const storeParams = z.object({
-  store_id: z
-    .string()
-    .regex(/^[1-9]\d{0,14}$/, 'must be a store_id')
-    .transform(Number)
-    .openapi({ param: { in: 'path' }, type: 'integer', example: 1234 }),
+  store_id: storeIdText.openapi({ param: { in: 'path' }, type: 'integer', example: 1234 }),
 })
 
 export const json = <T extends z.ZodType>(schema: T) => ({ 'application/json': { schema } })
@@ -79,13 +92,15 @@ export type Merchant = { mode: 'direct' | 'partner'; mchid: string }
 /** The merchant whose order, store or member it is: ourselves, or in partner mode the one that is named. */
 export function merchantOf({ mode, mchid }: Merchant, subMchid: string | undefined): string {
   if (mode === 'direct' && subMchid !== undefined) {
-    throw refusal([
-      { path: ['sub_mchid'], message: 'is for partner mode; this service runs in direct mode' },
-    ])
+    throw refusal(
+      ['sub_mchid'],
+      'is for partner mode; this service runs in direct mode',
+      '仅用于服务商模式，本服务为直连模式',
+    )
   }
   if (mode === 'direct') return mchid
   if (subMchid === undefined) {
-    throw refusal([{ path: ['sub_mchid'], message: 'is required in partner mode' }])
+    throw refusal(['sub_mchid'], 'is required in partner mode', '服务商模式下必填')
   }
   return subMchid
 }
@@ -96,9 +111,15 @@ export function createGate(keys: Keys, clock: Clock) {
     async (context, next) => {
       const key = keys.authenticate(context.req.header('authorization'), clock.nowMs())
       if (!key)
-        throw new AppError('unauthorized', 'Send Authorization: Bearer KEY with a valid key.')
+        throw new AppError('unauthorized', {
+          en: 'Send Authorization: Bearer KEY with a valid key.',
+          zh: '请发送 Authorization: Bearer 密钥，密钥须有效。',
+        })
       if (!allowed.includes(key.scope)) {
-        throw new AppError('forbidden', `This needs a key of scope ${allowed.join(' or ')}.`)
+        throw new AppError('forbidden', {
+          en: `This needs a key of scope ${allowed.join(' or ')}.`,
+          zh: `需要 ${allowed.join(' 或 ')} 范围的密钥。`,
+        })
       }
       context.set('key', key)
       await next()
@@ -107,13 +128,34 @@ export function createGate(keys: Keys, clock: Clock) {
 
 export function enterStore(context: Context<Env>, storeId: number): void {
   if (mayEnter(context.var.key, storeId)) return
-  throw new AppError('forbidden', 'This key is for other stores.')
+  throw new AppError('forbidden', {
+    en: 'This key is for other stores.',
+    zh: '此密钥用于其他门店。',
+  })
+}
+
+/** The stores of the key that the guide serves: the one where they are registered, or else those on whose staff they stand. */
+export function storesOf(
+  context: Context<Env>,
+  mirror: Mirror,
+  guideId: string,
+  nowMs: number,
+): number[] {
+  const { key } = context.var
+  const home = mirror.knownGuides([guideId]).get(guideId)?.storeId
+  if (home !== undefined && mayEnter(key, home)) return [home]
+  return (key.stores ?? []).filter(storeId =>
+    mirror.readyStore(storeId, nowMs)?.rules.crew.byId.has(guideId),
+  )
 }
 
 /** A store that the key may enter; whether a foreign one exists is not told. */
 export function findStore(context: Context<Env>, mirror: Mirror, storeId: number): Store {
   enterStore(context, storeId)
   const store = mirror.store(storeId)
-  if (!store) throw new AppError('store_not_found', `Store ${storeId} is not known here.`)
-  return store
+  if (store) return store
+  throw new AppError('store_not_found', {
+    en: `Store ${storeId} is not known here.`,
+    zh: `这里没有门店 ${storeId}。`,
+  })
 }

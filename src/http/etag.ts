@@ -19,10 +19,10 @@ export function etagOf(kind: DocumentKind, { version, body }: Read): string {
  */
 export function needIfMatch(ifMatch: string | undefined): void {
   if (ifMatch !== undefined && ifMatch.trim() !== '*') return
-  throw new AppError(
-    'precondition_required',
-    'Read the newest version first and send its ETag in If-Match.',
-  )
+  throw new AppError('precondition_required', {
+    en: 'Read the newest version first and send its ETag in If-Match.',
+    zh: '请先读取最新版本，再把它的 ETag 放在 If-Match 里。',
+  })
 }
 
 /** @throws AppError precondition_failed */
@@ -33,8 +33,8 @@ export function matchVersion(ifMatch: string | undefined, kind: DocumentKind, ne
 }
 
 export function stale(version: number): AppError {
-  return new AppError(
-    'precondition_failed',
-    `The newest version is ${version} by now: read it, and decide again.`,
-  )
+  return new AppError('precondition_failed', {
+    en: `The newest version is ${version} by now: read it, and decide again.`,
+    zh: `最新版本已是 ${version}：请重新读取后再决定。`,
+  })
 }

@@ -1,7 +1,16 @@
 import { createBreather } from '../clock.ts'
 import type { Guide, Guides } from '../mirror/guides.ts'
 
-type Wanted = { storeId: number | null; q: string | null; after: string; limit: number }
+type Wanted = {
+  storeId: number | null
+  q: string | null
+  after: string
+  limit: number
+  /** Finds by guide_id and name alone. */
+  isManager?: boolean
+  /** These too, whatever their store. */
+  alsoIds?: readonly string[]
+}
 type Found = { guides: Guide[]; next: string | null }
 
 const readAtOnce = 200
@@ -10,9 +19,23 @@ const maxOpened = 5000
 
 /** A page of guides, by guide_id. A page may be short, or empty, and have a next one. */
 export function createGuideSearch(guides: Guides): (wanted: Wanted) => Promise<Found> {
-  return async ({ storeId, q, after, limit }) => {
+  return async ({ alsoIds = [], ...wanted }) => {
+    const page = await pageOf(wanted)
+    const { q, after, limit, isManager = false } = wanted
+    const also = alsoIds
+      .filter(id => id > after && (page.next === null || id <= page.next))
+      .flatMap(id => guides.find(id) ?? [])
+      .filter(guide => q === null || matches(guide, q, isManager))
+    if (also.length === 0) return page
+    const all = [...page.guides, ...also].sort((a, b) => (a.guideId < b.guideId ? -1 : 1))
+    const first = all.slice(0, limit)
+    return { guides: first, next: all.length > limit ? (first.at(-1)?.guideId ?? null) : page.next }
+  }
+
+  async function pageOf({ storeId, q, after, limit, isManager = false }: Wanted): Promise<Found> {
     const inStore = (guide: Guide) => storeId === null || guide.storeId === storeId
-    const byMobile = q !== null && /^\+?[\d -]{5,32}$/.test(q) ? guides.byMobile(q) : []
+    const isMobile = !isManager && q !== null && /^\+?[\d -]{5,32}$/.test(q)
+    const byMobile = isMobile ? guides.byMobile(q) : []
     if (byMobile.length > 0) return { guides: byMobile.filter(inStore), next: null }
 
     const found: Guide[] = []
@@ -23,7 +46,7 @@ export function createGuideSearch(guides: Guides): (wanted: Wanted) => Promise<F
       for (const guide of page) {
         await breathe()
         at = guide.guideId
-        if (q !== null && !matches(guide, q)) continue
+        if (q !== null && !matches(guide, q, isManager)) continue
         found.push(guide)
         if (found.length === limit) return { guides: found, next: at }
       }
@@ -33,11 +56,14 @@ export function createGuideSearch(guides: Guides): (wanted: Wanted) => Promise<F
   }
 }
 
-function matches({ guideId, userid, workId, profile }: Guide, q: string): boolean {
+function matches(
+  { guideId, userid, workId, profile }: Guide,
+  q: string,
+  isManager: boolean,
+): boolean {
   return (
     guideId === q ||
-    userid === q ||
-    workId === q ||
+    (!isManager && (userid === q || workId === q)) ||
     (profile?.name?.toLowerCase().includes(q.toLowerCase()) ?? false)
   )
 }

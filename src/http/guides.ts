@@ -1,19 +1,32 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
+import { mayEnter } from '../access/keys.ts'
 import { AppError } from '../errors.ts'
 import { guideChangesSchema, newGuideSchema } from '../guides/fields.ts'
 import type { ImportProgress } from '../guides/imports.ts'
 import type { Registry } from '../guides/registry.ts'
 import type { GuideImports } from '../mirror/guide-imports.ts'
-import type { Guide, Guides } from '../mirror/guides.ts'
+import type { Guide } from '../mirror/guides.ts'
+import type { Store } from '../mirror/mirror.ts'
 import { guideIdSchema } from '../rules/names.ts'
-import { bearer, createRouter, type Env, findStore, isoOf, json, storeIdSchema } from './edge.ts'
+import {
+  bearer,
+  createRouter,
+  type Env,
+  findStore,
+  isoOf,
+  json,
+  matching,
+  storeIdSchema,
+  storeIdText,
+  storesOf,
+} from './edge.ts'
 import { readGuideFile } from './guide-file.ts'
 import { createGuideSearch } from './guide-search.ts'
 import { answerLanguage } from './language.ts'
 import { authorOf, bodyRef, type ManagerDeps } from './manager.ts'
 import { readPrefer } from './prefer.ts'
-import { problems } from './problem.ts'
+import { problems, refusal } from './problem.ts'
 import { readBody } from './read-body.ts'
 import { decodeFile, formatOf } from './table-file.ts'
 
@@ -101,12 +114,18 @@ const rowsAtOnce = 1000
 
 export type GuideDeps = ManagerDeps & {
   registry: Registry
-  guides: Guides
   guideImports: GuideImports
 }
 
-/** The administrators' side of guides: register, look up, change, adopt, import, sync, forget. */
-export function createGuideRoutes({ registry, guides, guideImports, mirror, gate }: GuideDeps) {
+/** The administrators' side of guides: register, look up, change, adopt, import, sync, forget. Managers may look up. */
+export function createGuideRoutes({
+  registry,
+  guides,
+  guideImports,
+  mirror,
+  clock,
+  gate,
+}: GuideDeps) {
   const routes = createRouter()
   routes.openAPIRegistry.register('NewGuide', newGuideSchema)
   routes.openAPIRegistry.register('GuideChanges', guideChangesSchema)
@@ -138,6 +157,25 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
     }
   }
 
+  /** Of other stores of the merchant, and on the staff. */
+  function borrowedBy({ storeId, merchant }: Store): string[] {
+    const members = mirror.readyStore(storeId, clock.nowMs())?.rules.crew.members ?? []
+    const known = mirror.knownGuides(members.map(({ id }) => id))
+    const others = [...known.values()].filter(
+      guide => guide.storeId !== storeId && guide.merchant === merchant,
+    )
+    return others.map(({ id }) => id)
+  }
+
+  /** A borrowed guide of another merchant is one whom nobody knows. */
+  function isColleague(context: Context<Env>, { guideId, storeId }: Guide): boolean {
+    if (mayEnter(context.var.key, storeId)) return true
+    const merchant = mirror.store(storeId)?.merchant
+    return storesOf(context, mirror, guideId, clock.nowMs()).some(
+      id => mirror.store(id)?.merchant === merchant,
+    )
+  }
+
   function waitMsOf(context: Context<Env>): number {
     const { waitMs, applied } = readPrefer(context.req.header('prefer'), defaultWaitMs)
     if (applied) context.header('Preference-Applied', applied)
@@ -147,19 +185,16 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   return routes
     .openapi(
       createRoute({
-        ...common,
+        security: bearer,
+        middleware: gate('manage', 'admin'),
         method: 'get',
         path: '/guides',
         summary: 'The guides as the mirror has them',
-        description: '`q` finds a guide_id, userid or work_id, a whole mobile, a part of a name.',
+        description:
+          '`q` finds a guide_id, userid or work_id, a whole mobile, a part of a name. A key of scope `manage` names a `store_id` of its own, is told the guides of that store and those borrowed on its staff, by guide_id and name alone, and finds them by these.',
         request: {
           query: z.strictObject({
-            store_id: z
-              .string()
-              .regex(/^[1-9]\d{0,14}$/, 'must be a store_id')
-              .transform(Number)
-              .optional()
-              .openapi({ param: { in: 'query' }, type: 'integer' }),
+            store_id: storeIdText.optional().openapi({ param: { in: 'query' }, type: 'integer' }),
             q: z
               .string()
               .min(1)
@@ -171,9 +206,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
               .max(64)
               .optional()
               .openapi({ param: { in: 'query' } }),
-            limit: z
-              .string()
-              .regex(/^([1-9]\d?|[1-4]\d\d|500)$/, 'must be 1 to 500')
+            limit: matching(/^([1-9]\d?|[1-4]\d\d|500)$/, 'must be 1 to 500', '应为 1 到 500')
               .default('100')
               .transform(Number)
               .openapi({ param: { in: 'query' }, type: 'integer' }),
@@ -195,16 +228,23 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
       }),
       async context => {
         const { store_id, q, cursor, limit } = context.req.valid('query')
+        const isManager = context.var.key.scope === 'manage'
+        if (isManager && store_id === undefined) {
+          throw refusal(['store_id'], 'is required with a key of scope manage', 'manage 密钥必填')
+        }
+        const store = isManager ? findStore(context, mirror, store_id ?? 0) : null
         const page = await search({
           storeId: store_id ?? null,
           q: q ?? null,
           after: cursor ?? '',
           limit,
+          isManager,
+          alsoIds: store ? borrowedBy(store) : [],
         })
         const synced = mirror.lastSync()
         return context.json(
           {
-            guides: page.guides.map(viewGuide),
+            guides: page.guides.map(isManager ? viewColleague : viewGuide),
             cursor: page.next,
             synced_at: synced ? isoOf(synced.endedAtMs) : null,
           },
@@ -239,6 +279,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const store = findStore(context, mirror, fields.store_id)
         const { guideId, status } = await registry.register(store, fields)
         const guide = viewGuide(present(guides.find(guideId)))
+        context.header('Cache-Control', 'no-store')
         return status === 'known' ? context.json(guide, 200) : context.json(guide, 201)
       },
     )
@@ -300,9 +341,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         request: {
           params: z.object({ id: z.string().max(64) }),
           query: z.strictObject({
-            after: z
-              .string()
-              .regex(/^\d{1,6}$/, 'must be a row')
+            after: matching(/^\d{1,6}$/, 'must be a row', '应为行号')
               .default('0')
               .transform(Number)
               .openapi({ param: { in: 'query' }, type: 'integer' }),
@@ -392,10 +431,13 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
     )
     .openapi(
       createRoute({
-        ...common,
+        security: bearer,
+        middleware: gate('manage', 'admin'),
         method: 'get',
         path: '/guides/{guide_id}',
         summary: 'A guide as the mirror has them',
+        description:
+          'A key of scope `manage` is told guides of its own stores, and those borrowed on their staff, without mobile, userid, work_id and links.',
         request: { params: guideParams },
         responses: {
           200: { description: 'The guide', content: json(guideSchema) },
@@ -405,7 +447,13 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
       }),
       context => {
         const { guide_id: guideId } = context.req.valid('param')
-        return context.json(viewGuide(present(guides.find(guideId))), 200)
+        context.header('Cache-Control', 'no-store')
+        const guide = guides.find(guideId)
+        if (context.var.key.scope === 'admin') {
+          return context.json(viewGuide(present(guide)), 200)
+        }
+        const isOurs = guide !== null && isColleague(context, guide)
+        return context.json(viewColleague(present(isOurs ? guide : null)), 200)
       },
     )
     .openapi(
@@ -478,7 +526,10 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
 
 function present(guide: Guide | null): Guide {
   if (guide) return guide
-  throw new AppError('guide_not_found', 'There is no such guide here.')
+  throw new AppError('guide_not_found', {
+    en: 'There is no such guide here.',
+    zh: '这里没有这位服务人员。',
+  })
 }
 
 export function viewGuide(guide: Guide): z.infer<typeof guideSchema> {
@@ -498,6 +549,13 @@ export function viewGuide(guide: Guide): z.infer<typeof guideSchema> {
     seen_at: seenAtMs === null ? null : isoOf(seenAtMs),
     erased_at: erasedAtMs === null ? null : isoOf(erasedAtMs),
   }
+}
+
+/** What a store manager is told of a guide: who it is. */
+function viewColleague(guide: Guide): z.infer<typeof guideSchema> {
+  const { guide_id, store_id, state, kind, name, seen_at, erased_at } = viewGuide(guide)
+  const kept = { guide_id, store_id, state, kind, name, seen_at, erased_at }
+  return { ...kept, userid: null, work_id: null, mobile: null }
 }
 
 /** Null when the time is over first. */

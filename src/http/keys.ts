@@ -67,14 +67,14 @@ export function createKeyRoutes({
         const { scope, stores, expires_at, name } = context.req.valid('json')
         const nowMs = clock.nowMs()
         if (scope === 'admin' && stores !== undefined) {
-          throw refusal([{ path: ['stores'], message: 'an admin key is for every store' }])
+          throw refusal(['stores'], 'is not for an admin key', '不适用于 admin 密钥')
         }
         if (name !== undefined && reservedNames.includes(name)) {
-          throw refusal([{ path: ['name'], message: 'is reserved' }])
+          throw refusal(['name'], 'is reserved', '是保留名称')
         }
         const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
         if (expiresAtMs !== null && expiresAtMs <= nowMs) {
-          throw refusal([{ path: ['expires_at'], message: 'is over already' }])
+          throw refusal(['expires_at'], 'is over already', '已经过去')
         }
         const made = keys.create(
           { scope, stores: stores ?? null, name: name ?? null, expiresAtMs },
@@ -116,8 +116,11 @@ export function createKeyRoutes({
       }),
       context => {
         const { id } = context.req.valid('param')
-        if (!keys.remove(id)) throw new AppError('key_not_found', `Key ${id} is not known here.`)
-        return context.body(null, 204)
+        if (keys.remove(id)) return context.body(null, 204)
+        throw new AppError('key_not_found', {
+          en: `Key ${id} is not known here.`,
+          zh: `这里没有密钥 ${id}。`,
+        })
       },
     )
 }

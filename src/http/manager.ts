@@ -1,17 +1,25 @@
 import { z } from '@hono/zod-openapi'
 import type { Key } from '../access/keys.ts'
 import type { Clock } from '../clock.ts'
+import type { Guides } from '../mirror/guides.ts'
 import type { DocumentKind, Mirror, Store, StoreDocuments } from '../mirror/mirror.ts'
 import { lint } from '../rules/lint.ts'
 import { planSchema } from '../rules/plan.ts'
 import { rosterSchema } from '../rules/roster.ts'
 import { staffSchema } from '../rules/staff.ts'
 import type { Gate, Merchant } from './edge.ts'
+import { type LookUp, nameGuides } from './guide-names.ts'
 import type { Language } from './language.ts'
-import type { Subject } from './read-body.ts'
+import type { Subject } from './sentences.ts'
 
 /** What the managers' routes are made of. */
-export type ManagerDeps = { mirror: Mirror; clock: Clock; merchant: Merchant; gate: Gate }
+export type ManagerDeps = {
+  mirror: Mirror
+  guides: Guides
+  clock: Clock
+  merchant: Merchant
+  gate: Gate
+}
 
 /** The three documents as `components/schemas` of the API's description. */
 export const documentSchemas = {
@@ -32,6 +40,12 @@ export const bodyRef = (name: string) => ({
   content: { 'application/json': { schema: { $ref: `#/components/schemas/${name}` } } },
 })
 
+/** Beside a guide_id. */
+export const nameSchema = z
+  .string()
+  .optional()
+  .openapi({ description: 'Absent where no name is known, or it is not for this key.' })
+
 export const authorOf = ({ name, id }: Key): string => name ?? id
 
 export const warningSchema = z
@@ -39,6 +53,8 @@ export const warningSchema = z
     code: z.string(),
     pointer: z.string().openapi({ description: 'Into `{staff, roster, plan}` (RFC 6901).' }),
     message: z.string(),
+    guide_id: z.string().optional().openapi({ description: 'Whom it is about.' }),
+    name: nameSchema,
     witness: z.string().optional(),
     until: z.string().optional(),
   })
@@ -64,12 +80,22 @@ export function lintDocuments(
   documents: StoreDocuments,
   span: { fromMs: number; days: number },
   language: Language,
+  lookUp: LookUp,
 ): WireWarning[] {
-  const guides = mirror.knownGuides([...guidesNamed(documents)])
-  return lint(documents, { storeId, merchant, guides }, span).map(({ en, zh, ...warning }) => ({
-    ...warning,
-    message: language === 'zh' ? zh : en,
-  }))
+  const registered = mirror.guidesOf(storeId)
+  const guides = mirror.knownGuides([...guidesNamed(documents), ...registered])
+  const nameOf = (id: string) => (guides.has(id) ? lookUp([id]).get(id) : undefined) ?? id
+  const world = { storeId, merchant, guides, registered, nameOf }
+  const warnings = lint(documents, world, span).map(
+    ({ code, pointer, guide, en, zh, ...instants }) => ({
+      code,
+      pointer,
+      message: language === 'zh' ? zh : en,
+      ...(guide === undefined ? {} : { guide_id: guide }),
+      ...instants,
+    }),
+  )
+  return nameGuides(warnings, lookUp)
 }
 
 function guidesNamed({ staff, roster, plan }: StoreDocuments): Set<string> {

@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { mayEnter } from '../access/keys.ts'
-import { createBreather } from '../clock.ts'
+import { type Clock, createBreather } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { MemberOwner, Mirror } from '../mirror/mirror.ts'
 import type { KnownGuide } from '../rules/eligibility.ts'
@@ -16,6 +16,7 @@ import {
   mchidSchema,
   merchantOf,
   merchantQuery,
+  storesOf,
 } from './edge.ts'
 import { answerLanguage, type Language } from './language.ts'
 import { bodyRef, type ManagerDeps } from './manager.ts'
@@ -62,8 +63,25 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
   /** An owner in another store is told as none, so that members cannot be probed. */
   function findOwn(context: Context<Env>, of: string, memberId: string): MemberOwner {
     const owner = unlessOver(mirror.owner(of, memberId), clock.nowMs())
-    if (owner && isOwn(context, mirror, owner.guideId)) return owner
-    throw new AppError('owner_not_found', 'The member has no guide of their own.')
+    if (
+      owner &&
+      (mayEnter(context.var.key, null) || serves(owner.guideId, context, mirror, clock))
+    ) {
+      return owner
+    }
+    throw new AppError('owner_not_found', {
+      en: 'The member has no guide of their own.',
+      zh: '该会员没有专属服务人员。',
+    })
+  }
+
+  /** Who borrows a guide may give them customers, and take none away. */
+  function refuseForeign(context: Context<Env>, guideId: string): void {
+    if (!isForeign(context, mirror.knownGuides([guideId]).get(guideId))) return
+    throw new AppError('forbidden', {
+      en: 'The member is the customer of a guide of another store.',
+      zh: '该会员是其他门店服务人员的客户。',
+    })
   }
 
   return routes
@@ -113,19 +131,17 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
         const nowMs = clock.nowMs()
         const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
         if (expiresAtMs !== null && expiresAtMs <= nowMs) {
-          throw refusal([{ path: ['expires_at'], message: 'is over already' }])
+          throw refusal(['expires_at'], 'is over already', '已经过去')
         }
         const guide = mirror.knownGuides([guide_id]).get(guide_id)
-        if (guide?.merchant !== of || !mayEnter(context.var.key, guide.storeId)) {
-          throw new AppError('guide_not_found', 'Nobody of that guide_id is known in your stores.')
+        if (guide?.merchant !== of || !serves(guide_id, context, mirror, clock)) {
+          throw new AppError('guide_not_found', {
+            en: 'No guide of that guide_id and of this merchant is registered in your stores or on their staff.',
+            zh: '在您的门店注册的、或其员工名单里的人员中，没有此商户的这位服务人员。',
+          })
         }
         const before = unlessOver(mirror.owner(of, memberId), nowMs)
-        if (
-          before &&
-          isForeign(context, mirror.knownGuides([before.guideId]).get(before.guideId))
-        ) {
-          throw new AppError('forbidden', 'The member is the customer of a guide of another store.')
-        }
+        if (before && before.guideId !== guide_id) refuseForeign(context, before.guideId)
         const sinceMs = before?.guideId === guide_id ? before.sinceMs : nowMs
         const owner = { merchant: of, memberId, guideId: guide_id, sinceMs, expiresAtMs }
         mirror.setOwner(owner)
@@ -147,7 +163,8 @@ export function createMemberRoutes({ mirror, clock, merchant, gate }: ManagerDep
       }),
       context => {
         const of = merchantOf(merchant, context.req.valid('query').sub_mchid)
-        const { memberId } = findOwn(context, of, context.req.valid('param').member_id)
+        const { memberId, guideId } = findOwn(context, of, context.req.valid('param').member_id)
+        refuseForeign(context, guideId)
         mirror.removeOwner(of, memberId)
         return context.body(null, 204)
       },
@@ -228,14 +245,21 @@ async function checkRows(
     if (!guides.has(id)) guides.set(id, mirror.knownGuides([id]).get(id))
     return guides.get(id)
   }
+  const serving = new Map<string, boolean>()
+  const isServing = (id: string) => {
+    const known = serving.get(id) ?? storesOf(context, mirror, id, nowMs).length > 0
+    serving.set(id, known)
+    return known
+  }
   const firstRow = new Map<string, number>()
   const breathe = createBreather()
   for (const { row, memberId, guideId, sinceMs, expiresAtMs } of rows) {
     await breathe()
     if (errors.length > maxRowErrors) break
     const guide = lookUp(guideId)
-    if (guide?.merchant !== of || !mayEnter(key, guide.storeId)) {
-      report(row, 'guide_id', 'is not known in your stores', '不是您门店的服务人员')
+    if (guide?.merchant !== of || !isServing(guideId)) {
+      const en = 'is not registered in your stores nor on their staff'
+      report(row, 'guide_id', en, '未在您的门店注册，也不在其员工名单里')
     }
     const first = firstRow.get(memberId)
     if (first === undefined) firstRow.set(memberId, row)
@@ -248,7 +272,7 @@ async function checkRows(
     }
     if (key.stores === null) continue
     const before = unlessOver(mirror.owner(of, memberId), nowMs)
-    if (before && isForeign(context, lookUp(before.guideId))) {
+    if (before && before.guideId !== guideId && isForeign(context, lookUp(before.guideId))) {
       report(row, 'member_id', 'is the customer of another store', '是其他门店的客户')
     }
   }
@@ -292,8 +316,9 @@ function unlessOver(owner: MemberOwner | null, nowMs: number): MemberOwner | nul
   return owner?.expiresAtMs != null && owner.expiresAtMs <= nowMs ? null : owner
 }
 
-function isOwn(context: Context<Env>, mirror: Mirror, guideId: string): boolean {
-  return mayEnter(context.var.key, mirror.knownGuides([guideId]).get(guideId)?.storeId ?? null)
+/** In a store of the key: registered there, or borrowed on its staff. */
+function serves(guideId: string, context: Context<Env>, mirror: Mirror, clock: Clock): boolean {
+  return storesOf(context, mirror, guideId, clock.nowMs()).length > 0
 }
 
 /** Of a store that the key may not enter; a guide whom nobody knows is nobody's. */

@@ -4,7 +4,7 @@ import type { Scope } from '../access/keys.ts'
 import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { PostedFacts } from '../assignment/facts.ts'
-import { AppError } from '../errors.ts'
+import { orderNotFound } from '../errors.ts'
 import type { Order, OrderKey } from '../ledger/ledger.ts'
 import { guideIdSchema } from '../rules/names.ts'
 import {
@@ -16,6 +16,7 @@ import {
   json,
   jsonBody,
   type Merchant,
+  matching,
   mchidSchema,
   merchantOf,
   merchantQuery,
@@ -26,9 +27,11 @@ import { assignmentSchema, orderSchema, viewAssignment, viewOrder } from './orde
 import { readPrefer } from './prefer.ts'
 import { problems } from './problem.ts'
 
-export const outTradeNoSchema = z
-  .string()
-  .regex(/^[0-9A-Za-z_\-|*!@]{1,32}$/, 'must be 1 to 32 of 0-9 A-Z a-z _ - | * ! @')
+export const outTradeNoSchema = matching(
+  /^[0-9A-Za-z_\-|*!@]{1,32}$/,
+  'must be 1 to 32 of 0-9 A-Z a-z _ - | * ! @',
+  '应为 1 到 32 个 0-9 A-Z a-z _ - | * ! @',
+)
 
 export const orderParams = z.object({
   out_trade_no: outTradeNoSchema.openapi({ param: { in: 'path' }, example: 'A20261123-0001' }),
@@ -94,7 +97,7 @@ export function createOrderRoutes({
   async function findOwn(context: Context<Env>, key: OrderKey): Promise<Order> {
     const order = await assignments.find(key)
     if (mayEnter(context.var.key, order.storeId)) return order
-    throw new AppError('order_not_found', `Order ${key.outTradeNo} is not known here.`)
+    throw orderNotFound(key.outTradeNo)
   }
 
   const routes = createRouter()

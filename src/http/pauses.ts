@@ -14,8 +14,9 @@ import {
   opaque,
   storeParams,
 } from './edge.ts'
+import { createNaming, nameGuides } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
-import { authorOf, bodyRef, type ManagerDeps } from './manager.ts'
+import { authorOf, bodyRef, type ManagerDeps, nameSchema } from './manager.ts'
 import { problems } from './problem.ts'
 import { readBody } from './read-body.ts'
 
@@ -33,6 +34,7 @@ const dutySchema = z
     guides: z.array(
       z.object({
         guide_id: z.string(),
+        name: nameSchema,
         on_duty: z.boolean(),
         reason: z.enum(notChosenReasons).nullable(),
         pause: z.object({ until: z.string(), why: z.string() }).nullable(),
@@ -48,17 +50,22 @@ const pauseParams = storeParams.extend({
 /** Who is there now, and who takes a break. */
 export function createPauseRoutes({
   mirror,
+  guides: known,
   ledger,
   clock,
   gate,
 }: ManagerDeps & { ledger: Pick<Ledger, 'tally'> }) {
   const routes = createRouter()
+  const naming = createNaming(known, mirror)
   routes.openAPIRegistry.register('NewPause', newPauseSchema)
 
   function needOnStaff(store: Store, guideId: string): void {
     const { staff } = mirror.documentsAt(store, clock.nowMs())
     if (staff.body.guides.some(({ id }) => id === guideId)) return
-    throw new AppError('guide_not_found', `Nobody of that guide_id is on the staff of the store.`)
+    throw new AppError('guide_not_found', {
+      en: 'Nobody of that guide_id is on the staff of the store.',
+      zh: '门店的员工表上没有这位服务人员。',
+    })
   }
 
   return routes
@@ -113,7 +120,8 @@ export function createPauseRoutes({
             pause: pause ? { until: isoOf(pause.untilMs), why: pause.why } : null,
           }
         })
-        return context.json({ at: isoOf(atMs), guides }, 200)
+        const answer = { at: isoOf(atMs), guides }
+        return context.json(nameGuides(answer, naming(context, store, nowMs)), 200)
       },
     )
     .openapi(

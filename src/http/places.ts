@@ -10,9 +10,14 @@ export function createPlaces(maxEach: number): MiddlewareHandler<Env> {
     const { id } = context.var.key
     const before = taken.get(id) ?? 0
     if (before >= maxEach) {
-      throw new AppError('overloaded', `This key has ${maxEach} reports being made already.`, {
-        retryAfterSeconds: 5,
-      })
+      throw new AppError(
+        'overloaded',
+        {
+          en: `This key has ${maxEach} reports being made already.`,
+          zh: `此密钥已有 ${maxEach} 份报表正在生成。`,
+        },
+        { retryAfterSeconds: 5 },
+      )
     }
     taken.set(id, before + 1)
     try {

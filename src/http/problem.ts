@@ -1,7 +1,16 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import { AppError, type ErrorCode, errorTable, isStorageFull, storageFull } from '../errors.ts'
+import {
+  AppError,
+  type ErrorCode,
+  errorTable,
+  isStorageFull,
+  storageFull,
+  type Words,
+  wordsIn,
+} from '../errors.ts'
+import { preferredLanguage } from './language.ts'
 
 export const problemSchema = z
   .object({
@@ -40,7 +49,7 @@ export function problems(...codes: ErrorCode[]) {
   )
 }
 
-/** Answers a thrown fault as RFC 9457 says; a defect of ours is told to `report` and to nobody else. */
+/** Answers a thrown fault as RFC 9457 says, in the language of the caller; a defect of ours is told to `report` and to nobody else. */
 export function answerProblem(
   thrown: unknown,
   context: Context,
@@ -48,16 +57,26 @@ export function answerProblem(
 ): Response {
   const fault = context.req.raw.signal.aborted ? brokenOff() : asAppError(thrown)
   if (fault.code === 'internal') report(thrown)
-  const { status, title } = errorTable[fault.code]
+  const { status, title, zh } = errorTable[fault.code]
+  const language = preferredLanguage(context.req.header('accept-language'))
+  const errors = fault.fields.map(field => ({
+    ...field,
+    message: wordsIn(language, field.message),
+  }))
   const problem: Problem = {
     type: 'about:blank',
-    title,
+    title: language === 'zh' ? zh : title,
     status,
-    detail: fault.message,
+    detail: wordsIn(language, fault.detail),
     code: fault.code,
-    ...(fault.fields.length > 0 ? { errors: [...fault.fields] } : {}),
+    ...(errors.length > 0 ? { errors } : {}),
   }
-  const headers: Record<string, string> = { 'content-type': mediaType, 'cache-control': 'no-store' }
+  const headers: Record<string, string> = {
+    'content-type': mediaType,
+    'content-language': language,
+    'cache-control': 'no-store',
+    vary: 'Accept-Language',
+  }
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
   if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
   if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
@@ -66,30 +85,36 @@ export function answerProblem(
 
 /** The client went away in the middle of its body; nobody reads this answer. */
 function brokenOff(): AppError {
-  return new AppError('invalid_request', 'The request was broken off.')
+  return new AppError('invalid_request', {
+    en: 'The request was broken off.',
+    zh: '请求中途断开。',
+  })
 }
 
 function asAppError(thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown
   if (isStorageFull(thrown)) return storageFull()
   if (thrown instanceof HTTPException && thrown.status === 400) {
-    return new AppError('invalid_request', 'The body is not JSON.')
+    return notJson()
   }
-  return new AppError('internal', 'This is a defect of the service; its log has the cause.')
+  return new AppError('internal', {
+    en: 'This is a defect of the service; its log has the cause.',
+    zh: '这是服务自身的缺陷，原因见其日志。',
+  })
 }
 
-type Issue = { path: readonly PropertyKey[]; message: string; keys?: readonly string[] }
+export function notJson(): AppError {
+  return new AppError('invalid_request', {
+    en: 'The body is not JSON.',
+    zh: '内容不是有效的 JSON。',
+  })
+}
 
-/** Validation issues as a fault with JSON pointers; never with the values that were sent. */
-export function refusal(issues: readonly Issue[]): AppError {
-  const fields = issues.slice(0, 20).map(({ path, message, keys = [] }) => ({
-    pointer: pointerOf(path),
-    message: keys.every(looksLikeField)
-      ? message.slice(0, 200)
-      : 'has a name that is not known here',
-  }))
-  const where = fields.map(({ pointer }) => pointer || 'the body').join(', ')
-  return new AppError('invalid_request', `Not valid: ${where}.`, { fields })
+/** One place of a request that is wrong, found by hand: what stands there, and what is wrong with it. */
+export function refusal(path: readonly PropertyKey[], en: string, zh: string): AppError {
+  const [pointer, where] = [pointerOf(path), path.join(', ')]
+  const detail: Words = { en: `Not valid: ${where} ${en}.`, zh: `请求有误。${where}：${zh}。` }
+  return new AppError('invalid_request', detail, { fields: [{ pointer, message: { en, zh } }] })
 }
 
 /** An unknown field is named in the answer only if it is not likely to be a value, which may be a person's. */

@@ -1,12 +1,15 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import { maxReplayed, maxSimulated, type Period, type Reports } from '../assignment/reports.ts'
-import { AppError } from '../errors.ts'
-import { guideIdSchema, localDateSchema, say } from '../rules/names.ts'
+import { AppError, orderNotFound } from '../errors.ts'
+import { guideIdSchema, localDateSchema } from '../rules/names.ts'
+import { sayMissed } from '../rules/sentence.ts'
 import {
   bearer,
   createRouter,
+  type Env,
   findStore,
   instantQuery,
   instantSchema,
@@ -16,9 +19,11 @@ import {
   merchantOf,
   merchantQuery,
   storeParams,
+  storesOf,
 } from './edge.ts'
-import { answerLanguage, type Language } from './language.ts'
-import { bodyRef, documentSchemas, type ManagerDeps } from './manager.ts'
+import { callThem, createNaming, nameGuides } from './guide-names.ts'
+import { answerLanguage } from './language.ts'
+import { bodyRef, documentSchemas, type ManagerDeps, nameSchema } from './manager.ts'
 import { orderParams, outTradeNoSchema, postedSchema, readPosted } from './orders.ts'
 import { createPlaces } from './places.ts'
 import { problems, refusal } from './problem.ts'
@@ -38,7 +43,7 @@ const explanationSchema = z
     versions: z.object({ staff: z.int(), roster: z.int(), plan: z.int() }),
     steps: z.array(z.object({ step: z.int(), use: z.string(), verdict: z.string() })),
     handed_on: z
-      .array(z.object({ guide_id: z.string(), change: z.number() }))
+      .array(z.object({ guide_id: z.string(), name: nameSchema, change: z.number() }))
       .optional()
       .openapi({
         description:
@@ -48,6 +53,7 @@ const explanationSchema = z
       .array(
         z.object({
           guide_id: z.string(),
+          name: nameSchema,
           chosen: z.boolean(),
           reason: z.string(),
           balance_before: z.number().optional(),
@@ -67,6 +73,7 @@ const explainedSchema = explanationSchema
     store_id: z.int(),
     status: z.string(),
     guide_id: z.string().nullable(),
+    name: nameSchema,
     reason: z.string(),
   })
   .openapi('ExplainedOrder')
@@ -103,6 +110,7 @@ const simulatedSchema = z
         out_trade_no: z.string(),
         status: z.string(),
         guide_id: z.string().nullable(),
+        name: nameSchema,
         reason: z.string(),
         explanation: explanationSchema,
       }),
@@ -114,7 +122,11 @@ const replaySchema = z
   .strictObject({ from: instantSchema, to: instantSchema, draft: draftSchema.default({}) })
   .openapi('Replay')
 
-const choiceSchema = z.object({ guide_id: z.string().nullable(), reason: z.string() })
+const choiceSchema = z.object({
+  guide_id: z.string().nullable(),
+  name: nameSchema,
+  reason: z.string(),
+})
 
 const replayedSchema = z
   .object({
@@ -125,6 +137,7 @@ const replayedSchema = z
     guides: z.array(
       z.object({
         guide_id: z.string(),
+        name: nameSchema,
         count_before: z.int(),
         count_after: z.int(),
         share_after: z.number(),
@@ -154,11 +167,22 @@ const fairnessSchema = z
     guides: z.array(
       z.object({
         guide_id: z.string(),
-        orders: z.int(),
-        count: z.number(),
-        share: z.number(),
-        deviation: z.number(),
-        balances: z.array(z.object({ book: z.string(), units: z.int(), orders: z.number() })),
+        name: nameSchema,
+        orders: z.int().openapi({ description: 'All that they served, turns or not.' }),
+        count: z.number().openapi({ description: 'Turns that they had.' }),
+        share: z.number().openapi({
+          description:
+            'Turns that were due to them: of each turn that they could have had, their part by weight.',
+        }),
+        deviation: z.number().openapi({
+          description: 'count − share: above 0 they had more than was due, below 0 less.',
+        }),
+        balances: z
+          .array(z.object({ book: z.string(), units: z.int(), orders: z.number() }))
+          .openapi({
+            description:
+              'As they are now: above 0 turns are owed to them, below 0 they are ahead. `orders` is `units` in turns of one order.',
+          }),
       }),
     ),
   })
@@ -175,17 +199,22 @@ const verifiedSchema = z
 const missedSchema = z
   .object({
     guide_id: z.string(),
+    name: nameSchema,
     store_id: z.int(),
     from: z.string(),
     to: z.string(),
     orders: z.int(),
     missed: z.int(),
     reasons: z.record(z.string(), z.int()),
+    meanings: z
+      .record(z.string(), z.string())
+      .openapi({ description: 'Each of the reasons as a sentence, zh or en by Accept-Language.' }),
     sample: z.array(
       z.object({
         out_trade_no: z.string(),
         decided_at: z.string(),
         guide_id: z.string(),
+        name: nameSchema,
         why: z.string(),
       }),
     ),
@@ -204,11 +233,13 @@ export function createReportRoutes({
   reports,
   assignments,
   mirror,
+  guides,
   clock,
   merchant,
   gate,
 }: ManagerDeps & { reports: Reports; assignments: Assignments }) {
   const places = createPlaces(maxReportsEach)
+  const naming = createNaming(guides, mirror)
   const common = { security: bearer, middleware: [gate('manage', 'admin'), places] }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden', 'store_not_found')
   const large = problems('body_too_large', 'unsupported_media_type', 'overloaded')
@@ -216,6 +247,25 @@ export function createReportRoutes({
   routes.openAPIRegistry.register('Simulation', simulationSchema)
   routes.openAPIRegistry.register('Replay', replaySchema)
   routes.openAPIRegistry.register('Verification', verifySchema)
+
+  /** A guide of a foreign store is told as none, so that guides cannot be probed. */
+  function storeOfMissed(context: Context<Env>, guideId: string): number {
+    const [home, ...others] = storesOf(context, mirror, guideId, clock.nowMs())
+    if (home === undefined) {
+      throw new AppError('guide_not_found', {
+        en: 'No such guide is registered in your stores or on their staff.',
+        zh: '您的门店没有注册、其员工名单里也没有这位服务人员。',
+      })
+    }
+    if (others.length > 0) {
+      throw refusal(
+        ['store_id'],
+        'must be given: the guide is on the staff of more than one of your stores',
+        '必填：这位服务人员在您的多家门店的员工名单里',
+      )
+    }
+    return home
+  }
 
   return routes
     .openapi(
@@ -239,20 +289,21 @@ export function createReportRoutes({
           outTradeNo,
         })
         if (!mayEnter(context.var.key, order.storeId)) {
-          throw new AppError('order_not_found', `Order ${outTradeNo} is not known here.`)
+          throw orderNotFound(outTradeNo)
         }
         const { storeId, status, guideId, reason } = order
-        return context.json(
-          {
-            out_trade_no: outTradeNo,
-            store_id: storeId,
-            status,
-            guide_id: guideId,
-            reason,
-            ...reports.explain(order),
-          },
-          200,
-        )
+        const store = mirror.store(storeId)
+        if (!store) throw new Error(`store ${storeId} is gone`)
+        const lookUp = naming(context, store, clock.nowMs())
+        const answer = {
+          out_trade_no: outTradeNo,
+          store_id: storeId,
+          status,
+          guide_id: guideId,
+          reason,
+          ...reports.explain(order, callThem(lookUp)),
+        }
+        return context.json(nameGuides(answer, lookUp), 200)
       },
     )
     .openapi(
@@ -286,27 +337,25 @@ export function createReportRoutes({
         refuseTwice(facts.map(({ outTradeNo }) => outTradeNo))
         const { guides } = draft.staff ?? mirror.documentsAt(store, atMs).staff.body
         if (orders.length * guides.length > maxSimulated) {
-          throw refusalIn(
-            language,
+          throw refusal(
             ['orders'],
             `times ${guides.length} guides on the staff are more than ${maxSimulated}`,
             `订单数乘以员工人数（${guides.length}）超过 ${maxSimulated}`,
           )
         }
-        const simulated = await reports.simulate(store, facts, draft, atMs)
-        return context.json(
-          {
-            at: isoOf(atMs),
-            orders: simulated.map(({ outTradeNo, status, guideId, reason, explanation }) => ({
-              out_trade_no: outTradeNo,
-              status,
-              guide_id: guideId,
-              reason,
-              explanation,
-            })),
-          },
-          200,
-        )
+        const lookUp = naming(context, store, clock.nowMs())
+        const simulated = await reports.simulate(store, facts, draft, atMs, callThem(lookUp))
+        const answer = {
+          at: isoOf(atMs),
+          orders: simulated.map(({ outTradeNo, status, guideId, reason, explanation }) => ({
+            out_trade_no: outTradeNo,
+            status,
+            guide_id: guideId,
+            reason,
+            explanation,
+          })),
+        }
+        return context.json(nameGuides(answer, lookUp), 200)
       },
     )
     .openapi(
@@ -328,21 +377,17 @@ export function createReportRoutes({
         const language = answerLanguage(context)
         const subject = { en: 'replay', zh: '回放请求' }
         const { from, to, draft } = await readBody(context, replaySchema, subject, language)
-        const period = periodOf(Date.parse(from), Date.parse(to), maxReplayDays, language)
+        const period = periodOf(Date.parse(from), Date.parse(to), maxReplayDays)
         const report = await reports.replay(store, period, draft)
         if (!report) {
-          throw refusalIn(
-            language,
-            ['to'],
-            `has more than ${maxReplayed} orders`,
-            `订单超过 ${maxReplayed} 张`,
-          )
+          throw refusal(['to'], `has more than ${maxReplayed} orders`, `订单超过 ${maxReplayed} 张`)
         }
         const sample = report.sample.map(({ decided_at_ms, ...order }) => ({
           ...order,
           decided_at: isoOf(decided_at_ms),
         }))
-        return context.json({ ...report, sample }, 200)
+        const lookUp = naming(context, store, clock.nowMs())
+        return context.json(nameGuides({ ...report, sample }, lookUp), 200)
       },
     )
     .openapi(
@@ -364,9 +409,10 @@ export function createReportRoutes({
         const { from, to } = context.req.valid('query')
         const toMs = to === undefined ? clock.nowMs() + 1 : Date.parse(to)
         const fromMs = from === undefined ? toMs - defaultDays * dayMs : Date.parse(from)
-        const period = periodOf(fromMs, toMs, maxDays, answerLanguage(context))
+        const period = periodOf(fromMs, toMs, maxDays)
         const report = await reports.fairness(store, period)
-        return context.json({ from: isoOf(fromMs), to: isoOf(toMs), ...report }, 200)
+        const answer = { from: isoOf(fromMs), to: isoOf(toMs), ...report }
+        return context.json(nameGuides(answer, naming(context, store, clock.nowMs())), 200)
       },
     )
     .openapi(
@@ -400,7 +446,6 @@ export function createReportRoutes({
           from === undefined ? 0 : Date.parse(from),
           to === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(to),
           Number.POSITIVE_INFINITY,
-          language,
         )
         return context.json(await reports.verify(store, period), 200)
       },
@@ -412,7 +457,7 @@ export function createReportRoutes({
         path: '/guides/{guide_id}/missed',
         summary: 'Orders that went elsewhere while the guide was on shift, and why',
         description:
-          "The date is the store's business day; the store is the guide's own unless it is given.",
+          "The date is the store's business day; the store is the guide's own unless it is given, or the one of yours whose staff they are on.",
         request: {
           params: z.object({ guide_id: guideIdSchema }),
           query: z.strictObject({
@@ -432,63 +477,49 @@ export function createReportRoutes({
       async context => {
         const { guide_id } = context.req.valid('param')
         const { date, store_id } = context.req.valid('query')
-        const home = mirror.knownGuides([guide_id]).get(guide_id)?.storeId
-        const ownHome = home !== undefined && mayEnter(context.var.key, home) ? home : undefined
-        const storeId = store_id ?? ownHome
-        // A guide of a foreign store is told as none, so that guides cannot be probed.
-        if (storeId === undefined) {
-          throw new AppError('guide_not_found', 'There is no such guide here; name the store.')
-        }
+        const storeId = store_id ?? storeOfMissed(context, guide_id)
         const store = findStore(context, mirror, storeId)
         const { fromMs, toMs, sample, ...counts } = await reports.missed(store, guide_id, date)
-        return context.json(
-          {
-            guide_id,
-            store_id: storeId,
-            from: isoOf(fromMs),
-            to: isoOf(toMs),
-            ...counts,
-            sample: sample.map(({ outTradeNo, decidedAtMs, guideId, why }) => ({
-              out_trade_no: outTradeNo,
-              decided_at: isoOf(decidedAtMs),
-              guide_id: guideId,
-              why,
-            })),
-          },
-          200,
-        )
+        const language = answerLanguage(context)
+        const answer = {
+          guide_id,
+          store_id: storeId,
+          from: isoOf(fromMs),
+          to: isoOf(toMs),
+          ...counts,
+          meanings: Object.fromEntries(
+            Object.keys(counts.reasons).map(why => [why, sayMissed(why, language)]),
+          ),
+          sample: sample.map(({ outTradeNo, decidedAtMs, guideId, why }) => ({
+            out_trade_no: outTradeNo,
+            decided_at: isoOf(decidedAtMs),
+            guide_id: guideId,
+            why,
+          })),
+        }
+        return context.json(nameGuides(answer, naming(context, store, clock.nowMs())), 200)
       },
     )
 }
 
-function periodOf(fromMs: number, toMs: number, days: number, language: Language): Period {
-  if (toMs <= fromMs) throw refusalIn(language, ['to'], 'is not after from', '应晚于 from')
+function periodOf(fromMs: number, toMs: number, days: number): Period {
+  if (toMs <= fromMs) throw refusal(['to'], 'is not after from', '应晚于 from')
   if (toMs - fromMs > days * dayMs) {
-    throw refusalIn(
-      language,
-      ['to'],
-      `is more than ${days} days after from`,
-      `距 from 超过 ${days} 天`,
-    )
+    throw refusal(['to'], `is more than ${days} days after from`, `距 from 超过 ${days} 天`)
   }
   return { fromMs, toMs }
 }
 
-function refusalIn(language: Language, path: string[], en: string, zh: string): AppError {
-  const { message, params } = say(en, zh)
-  return refusal([{ path, message: language === 'zh' ? params.zh : message }])
-}
-
 function refuseOther<T>(given: T | undefined, own: T, path: (string | number)[]): void {
   if (given === undefined || given === own) return
-  throw refusal([{ path, message: 'is another than that of the path' }])
+  throw refusal(path, 'is another than that of the path', '与路径中的不同')
 }
 
 function refuseTwice(numbers: readonly string[]): void {
   const seen = new Set<string>()
   for (const [index, number] of numbers.entries()) {
     if (seen.has(number)) {
-      throw refusal([{ path: ['orders', index, 'out_trade_no'], message: 'comes twice' }])
+      throw refusal(['orders', index, 'out_trade_no'], 'comes twice', '重复出现')
     }
     seen.add(number)
   }

@@ -1,9 +1,14 @@
 import type { z } from 'zod'
+import { AppError } from '../errors.ts'
 import type { Language } from './language.ts'
 import { looksLikeField, pointerOf } from './problem.ts'
 
+/** Of `people`, an unknown field is not named: what stands there may be a name. */
+export type Subject = Record<Language, string> & { people?: true }
+
 type Issue = z.core.$ZodIssue
 type Fault = { pointer: string; message: string }
+type Found = { faults: Fault[]; count: number; isMore: boolean }
 
 const maxFaults = 20
 const maxCounted = 1000
@@ -14,7 +19,7 @@ export function findFaults(
   issues: readonly Issue[],
   language: Language,
   isOfPeople = false,
-): { faults: Fault[]; count: number; isMore: boolean } {
+): Found {
   const byPointer = new Map<string, Issue>()
   for (const issue of flatten(issues, [], isOfPeople)) {
     if (byPointer.size > maxCounted) break
@@ -33,6 +38,57 @@ export function findFaults(
     count: Math.min(byPointer.size, maxCounted),
     isMore: byPointer.size > maxCounted,
   }
+}
+
+/** How many faults there are, and the first of them. */
+export function sayFaults(
+  { faults, count, isMore }: Found,
+  subject: Subject,
+  language: Language,
+): string {
+  const first = faults[0]?.message ?? ''
+  if (language === 'zh') {
+    return `${subject.zh}有${isMore ? '超过' : ''} ${count} 处错误。${first}。`
+  }
+  const many = count === 1 ? 'a mistake' : `${count} mistakes`
+  return `The ${subject.en} has ${isMore ? 'more than ' : ''}${many}: ${first}.`
+}
+
+const targets: Readonly<Record<string, Subject>> = {
+  param: { en: 'path', zh: '路径' },
+  query: { en: 'query', zh: '查询参数' },
+  header: { en: 'header', zh: '请求头' },
+  json: { en: 'body', zh: '请求内容' },
+}
+
+/** What a route's own validator found in `sent`, in both languages; zod has said it in its own words. */
+export function faultsOf(target: string, issues: readonly Issue[], sent: unknown): AppError {
+  const subject = targets[target] ?? { en: 'request', zh: '请求' }
+  const inEither = (language: Language) =>
+    findFaults(
+      issues.map(issue => resaid(issue, sent, language)),
+      language,
+      true,
+    )
+  const [en, zh] = [inEither('en'), inEither('zh')]
+  const fields = en.faults.map(({ pointer, message }, index) => ({
+    pointer,
+    message: { en: message, zh: zh.faults[index]?.message ?? message },
+  }))
+  const detail = { en: sayFaults(en, subject, 'en'), zh: sayFaults(zh, subject, 'zh') }
+  return new AppError('invalid_request', detail, { fields })
+}
+
+function resaid(issue: Issue, sent: unknown, language: Language): Issue {
+  // Said by the schema itself.
+  if (issue.code === 'custom' || issue.code === 'invalid_format') return issue
+  const raw = { ...issue, input: issue.path.reduce(valueIn, sent) } as z.core.$ZodRawIssue
+  return { ...issue, message: sentenceFor(raw, language) }
+}
+
+function valueIn(within: unknown, key: PropertyKey): unknown {
+  if (typeof within !== 'object' || within === null || !Object.hasOwn(within, key)) return undefined
+  return Reflect.get(within, key)
 }
 
 /** Of a union the way that the sender most likely meant, the general one, which stands last; of unknown fields each. */

@@ -3,6 +3,7 @@ import { documentKinds, type StoreDocuments } from '../mirror/mirror.ts'
 import { diff } from './diff.ts'
 import { overtakenBy } from './documents.ts'
 import { bearer, createRouter, findStore, isoOf, json, storeParams } from './edge.ts'
+import { createNaming } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
 import {
   authorOf,
@@ -51,7 +52,8 @@ const importedSchema = z
   .openapi('ImportedStore')
 
 /** A store's rules as one file, to keep or to carry to another store. */
-export function createStoreFileRoutes({ mirror, clock, merchant, gate }: ManagerDeps) {
+export function createStoreFileRoutes({ mirror, guides, clock, merchant, gate }: ManagerDeps) {
+  const naming = createNaming(guides, mirror)
   const common = { security: bearer, middleware: gate('manage', 'admin') }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden', 'store_not_found')
 
@@ -130,8 +132,8 @@ export function createStoreFileRoutes({ mirror, clock, merchant, gate }: Manager
           plan: mirror.newest(store, 'plan').version,
         }
         const warnings = [
-          ...changed.flatMap(kind => overtakenBy(mirror, store.storeId, kind, nowMs, language)),
-          ...lintDocuments(mirror, store, documents, span, language),
+          ...changed.flatMap(kind => overtakenBy(mirror, store, kind, nowMs, language)),
+          ...lintDocuments(mirror, store, documents, span, language, naming(context, store, nowMs)),
         ]
         return context.json({ dry_run: isRehearsal, changed, versions, warnings }, 200)
       },

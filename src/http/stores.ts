@@ -10,12 +10,14 @@ import {
   findStore,
   isoOf,
   json,
+  matching,
   mchidSchema,
   merchantOf,
   opaque,
   storeIdSchema,
   storeParams,
 } from './edge.ts'
+import { createNaming } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
 import {
   bodyRef,
@@ -54,10 +56,11 @@ const storeSchema = z
   .openapi('Store')
 
 /** The stores themselves, and what is wrong with one's documents. */
-export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps) {
+export function createStoreRoutes({ mirror, guides, clock, merchant, gate }: ManagerDeps) {
   const routes = createRouter()
   routes.openAPIRegistry.register('NewStore', newStoreSchema)
 
+  const naming = createNaming(guides, mirror)
   const view = (store: Store) => viewStore(store, merchant.mode)
 
   return routes
@@ -106,7 +109,7 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
           answerLanguage(context),
         )
         if (body.store_id !== undefined && body.store_id !== storeId) {
-          throw refusal([{ path: ['store_id'], message: 'is not the one in the path' }])
+          throw refusal(['store_id'], 'is not the one in the path', '与路径中的不同')
         }
         const store = {
           storeId,
@@ -116,10 +119,10 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
         }
         const before = mirror.store(storeId)
         if (before && before.merchant !== store.merchant) {
-          throw new AppError(
-            'store_of_another_merchant',
-            `Store ${storeId} is known here as a store of another merchant.`,
-          )
+          throw new AppError('store_of_another_merchant', {
+            en: `Store ${storeId} is known here as a store of another merchant.`,
+            zh: `门店 ${storeId} 在这里属于另一个商户。`,
+          })
         }
         mirror.putStore(store)
         return before ? context.json(view(store), 200) : context.json(view(store), 201)
@@ -135,9 +138,7 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
         request: {
           params: storeParams,
           query: z.strictObject({
-            days: z
-              .string()
-              .regex(/^([1-9]|[1-5]\d|60)$/, 'must be 1 to 60')
+            days: matching(/^([1-9]|[1-5]\d|60)$/, 'must be 1 to 60', '应为 1 到 60')
               .default('14')
               .transform(Number)
               .openapi({ param: { in: 'query' }, type: 'integer', example: 14 }),
@@ -161,7 +162,14 @@ export function createStoreRoutes({ mirror, clock, merchant, gate }: ManagerDeps
         const store = findStore(context, mirror, context.req.valid('param').store_id)
         const span = { fromMs: clock.nowMs(), days: context.req.valid('query').days }
         const documents = newestDocuments(mirror, store)
-        const warnings = lintDocuments(mirror, store, documents, span, answerLanguage(context))
+        const warnings = lintDocuments(
+          mirror,
+          store,
+          documents,
+          span,
+          answerLanguage(context),
+          naming(context, store, span.fromMs),
+        )
         return context.json({ from: isoOf(span.fromMs), days: span.days, warnings }, 200)
       },
     )

@@ -63,7 +63,11 @@ export function openHistory(db: Db, maxReaders = 4) {
   /** Makes a report that reads no snapshot when its turn among the others has come. */
   async function admit<T>(report: () => Promise<T>): Promise<T> {
     if (readers >= maxReaders) {
-      throw new AppError('overloaded', 'Other reports are being made.', { retryAfterSeconds: 5 })
+      throw new AppError(
+        'overloaded',
+        { en: 'Other reports are being made.', zh: '其他报表正在生成。' },
+        { retryAfterSeconds: 5 },
+      )
     }
     readers += 1
     try {

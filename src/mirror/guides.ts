@@ -120,6 +120,25 @@ export function openGuides(
       return rows.map(read)
     },
 
+    /** The names of those who have one here and pass `isWanted`; no other profile is opened. */
+    names(
+      guideIds: readonly string[],
+      isWanted: (guideId: string, storeId: number) => boolean,
+    ): Map<string, string> {
+      const rows = db
+        .select({ guideId: guides.guideId, storeId: guides.storeId, profile: guides.profile })
+        .from(guides)
+        .where(sql`${guides.guideId} IN (SELECT value FROM json_each(${JSON.stringify(guideIds)}))`)
+        .all()
+      const names = new Map<string, string>()
+      for (const { guideId, storeId, profile } of rows) {
+        if (profile === null || !isWanted(guideId, storeId)) continue
+        const name = openProfile(profile, guideId)?.name
+        if (name) names.set(guideId, name)
+      }
+      return names
+    },
+
     /** By guide_id, from the one after `after` on. */
     list(after: string, limit: number, storeId: number | null): Guide[] {
       const beyond = gt(guides.guideId, after)

@@ -1,3 +1,5 @@
+import { dateOf, weekdayOf } from './names.ts'
+
 const quarterMs = 15 * 60_000
 const minuteMs = 60_000
 const dayMs = 86_400_000
@@ -90,4 +92,23 @@ export function createCalendar(timezone: string): Calendar {
       return offsetAt(late) === less ? late : endOfGap(early, late, more)
     },
   }
+}
+
+const weekdayNames = {
+  mon: { en: 'Mon', zh: '周一' },
+  tue: { en: 'Tue', zh: '周二' },
+  wed: { en: 'Wed', zh: '周三' },
+  thu: { en: 'Thu', zh: '周四' },
+  fri: { en: 'Fri', zh: '周五' },
+  sat: { en: 'Sat', zh: '周六' },
+  sun: { en: 'Sun', zh: '周日' },
+}
+
+/** `Sat 2026-11-28 22:00`, as the wall shows it. */
+export function sayInstant(atMs: number, calendar: Calendar): { en: string; zh: string } {
+  const { day, minute } = calendar.momentAt(atMs)
+  const padded = (number: number) => String(number).padStart(2, '0')
+  const time = `${dateOf(day)} ${padded(Math.floor(minute / 60))}:${padded(minute % 60)}`
+  const { en, zh } = weekdayNames[weekdayOf(day)]
+  return { en: `${en} ${time}`, zh: `${zh} ${time}` }
 }

@@ -2,6 +2,7 @@ import type { Decision, DocumentVersions, StepVerdict } from './decide.ts'
 import type { NotChosen } from './eligibility.ts'
 import { type Candidate, nextTurn, unitsPerOrder } from './fairness.ts'
 import { type LoggedTurn, sharesOf } from './logged.ts'
+import type { NameOf } from './names.ts'
 import type { Plan, Step } from './plan.ts'
 import { type Sentence, sayWhy } from './sentence.ts'
 
@@ -47,8 +48,18 @@ export type Stood = {
   after: number
 }
 
+/** How those guides are called in one and the same sentence. */
+export type NamesOf = (guideIds: readonly string[]) => NameOf
+
+const byId: NamesOf = () => id => id
+
 /** Why each of the staff was chosen or not; `staffIds` matters where the rules were not asked and name nobody. */
-export function explain(recorded: Recorded, plan: Plan, staffIds: readonly string[]): Explanation {
+export function explain(
+  recorded: Recorded,
+  plan: Plan,
+  staffIds: readonly string[],
+  namesOf = byId,
+): Explanation {
   const { guideId, reason, steps, versions } = recorded
   // A cart's turn was decided for an earlier order of it.
   const stood = recorded.turn && reason !== 'STICKY_CART' ? standingsIn(recorded.turn) : []
@@ -79,7 +90,13 @@ export function explain(recorded: Recorded, plan: Plan, staffIds: readonly strin
       verdict: steps[index] ?? 'not_reached',
     })),
     guides: [...guides.values()],
-    sentence: sayWhy(recorded, stood, [...guides.values()], plan.fair_by),
+    sentence: sayWhy(
+      recorded,
+      stood,
+      [...guides.values()],
+      plan.fair_by,
+      namesOf([...guides.keys()]),
+    ),
   }
 }
 

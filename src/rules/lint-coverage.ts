@@ -1,8 +1,8 @@
-import type { Calendar } from './calendar.ts'
+import { type Calendar, sayInstant } from './calendar.ts'
 import type { Crew, Member } from './eligibility.ts'
 import { partsOfDay, reachOf } from './lint-plan.ts'
 import { offsetAt, type Subject, type Warning } from './lint-subject.ts'
-import { dateOf, weekdayOf } from './names.ts'
+import { weekdayOf } from './names.ts'
 import type { Condition, Step, When } from './plan.ts'
 import { minutesPerDay, readRoster } from './roster.ts'
 import { gaps, intersection, type Stretch, union } from './stretches.ts'
@@ -34,21 +34,15 @@ export function coverageHoles(subject: Subject): Warning[] {
 }
 
 function describe({ from, to }: Stretch, calendar: Calendar): Warning {
-  const [start, end] = [wallText(from, calendar), wallText(to, calendar)]
+  const [start, end] = [sayInstant(from, calendar), sayInstant(to, calendar)]
   return {
     code: 'COVERAGE_HOLE',
     pointer: '/roster',
-    en: `From ${start} to ${end} no guide can be chosen for an order that does not ask for one.`,
-    zh: `${start} 至 ${end} 无法为未指定服务人员的订单选出服务人员。`,
+    en: `From ${start.en} to ${end.en} no guide can be chosen for an order that does not ask for one.`,
+    zh: `${start.zh} 至 ${end.zh} 无法为未指定服务人员的订单选出服务人员。`,
     witness: new Date(from).toISOString(),
     until: new Date(to).toISOString(),
   }
-}
-
-function wallText(atMs: number, calendar: Calendar): string {
-  const { day, minute } = calendar.momentAt(atMs)
-  const padded = (number: number) => String(number).padStart(2, '0')
-  return `${dateOf(day)} ${padded(Math.floor(minute / 60))}:${padded(minute % 60)}`
 }
 
 /** Local days, both inclusive. A day to spare on each side: a clock that is put back may show the day before again. */

@@ -81,21 +81,27 @@ function circleFrom(guide: string, day: number, covers: Covers): string[] | null
   return at === guide ? [...path] : null
 }
 
-function cycleWarning(circle: readonly string[], day: number, { leaves }: Subject): Warning {
+function cycleWarning(
+  circle: readonly string[],
+  day: number,
+  { leaves, nameOf }: Subject,
+): Warning {
   const [guide, cover = circle[0]] = circle
+  const names = circle.map(nameOf)
   const leave = leaves.find(
     one => one.guide === guide && one.cover === cover && one.from <= day && day <= one.to,
   )
   return {
     code: 'COVER_CYCLE',
     pointer: `/roster/away/${leave?.index ?? 0}/cover`,
-    en: `On ${dateOf(day)} ${circle.join(', ')} are all away and cover for one another in a circle, so nobody stands in.`,
-    zh: `${dateOf(day)} ${circle.join('、')} 都不在，又互相代班，实际无人代班。`,
+    en: `On ${dateOf(day)} ${names.join(', ')} are all away and cover for one another in a circle, so nobody stands in.`,
+    zh: `${dateOf(day)} ${names.join('、')} 都不在，又互相代班，实际无人代班。`,
   }
 }
 
 function coversAwayToo(subject: Subject): Warning[] {
   const covers = createCovers(subject)
+  const { nameOf } = subject
   return subject.leaves.flatMap(leave => {
     const { index, guide, from, to, cover } = leave
     if (cover === null || to < subject.today) return []
@@ -107,8 +113,9 @@ function coversAwayToo(subject: Subject): Warning[] {
       {
         code: 'COVER_AWAY_TOO' as const,
         pointer: `/roster/away/${index}/cover`,
-        en: `Nobody stands in for ${guide} ${since}: ${cover}, who should, is away then too.`,
-        zh: `${sinceZh} 无人替 ${guide} 代班：代班的 ${cover} 也都不在。`,
+        guide,
+        en: `Nobody stands in for ${nameOf(guide)} ${since}: ${nameOf(cover)}, who should, is away then too.`,
+        zh: `${sinceZh} 无人替 ${nameOf(guide)} 代班：代班的 ${nameOf(cover)} 也都不在。`,
       },
     ]
   })
@@ -186,8 +193,9 @@ function pastDates(subject: Subject): Warning[] {
       ({ index, guide, to }): Warning => ({
         code: 'PAST_DATES',
         pointer: `/roster/away/${index}`,
-        en: `The leave of ${guide} ended on ${dateOf(to)} and changes nothing any more.`,
-        zh: `${guide} 的请假已于 ${dateOf(to)} 结束，不再起作用。`,
+        guide,
+        en: `The leave of ${subject.nameOf(guide)} ended on ${dateOf(to)} and changes nothing any more.`,
+        zh: `${subject.nameOf(guide)} 的请假已于 ${dateOf(to)} 结束，不再起作用。`,
       }),
     )
   return [...dates, ...leaves]

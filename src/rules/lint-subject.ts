@@ -1,6 +1,6 @@
 import type { Calendar } from './calendar.ts'
 import { type Crew, gatherCrew, type KnownGuide } from './eligibility.ts'
-import { dayNumber } from './names.ts'
+import { dayNumber, type NameOf } from './names.ts'
 import type { Plan } from './plan.ts'
 import type { Roster } from './roster.ts'
 import type { Staff } from './staff.ts'
@@ -14,6 +14,7 @@ export const warningCodes = [
   'QUARANTINED_GUIDE',
   'FOREIGN_GUIDE',
   'NOT_ON_STAFF',
+  'MISSING_FROM_STAFF',
   'UNUSED_GUIDE',
   'CAP_CANNOT_HOLD',
   'COVER_CYCLE',
@@ -26,12 +27,13 @@ export type WarningCode = (typeof warningCodes)[number]
 /**
  * What a store manager should look at, in one sentence for each language.
  *
- * `pointer` is a JSON pointer into `{ staff, roster, plan }`. A hole has `witness`, its first instant, and `until`, the
+ * `pointer` is a JSON pointer into `{ staff, roster, plan }`; `guide` is whom it is about, if it is about one. A hole has `witness`, its first instant, and `until`, the
  * first instant after it, both in RFC 3339 in UTC.
  */
 export type Warning = {
   code: WarningCode
   pointer: string
+  guide?: string
   en: string
   zh: string
   witness?: string
@@ -40,11 +42,16 @@ export type Warning = {
 
 export type Documents = { staff: Staff; roster: Roster; plan: Plan }
 
-/** `guides` is what the mirror knows of all whom the documents name, not of the staff alone. */
+/**
+ * `guides` is what the mirror knows of all whom the documents name, not of the staff alone; `registered` are those of the
+ * store itself. `nameOf` says how a guide is called in a sentence.
+ */
 export type World = {
   storeId: number
   merchant: string
   guides: ReadonlyMap<string, KnownGuide>
+  registered?: readonly string[]
+  nameOf?: NameOf
 }
 
 export type Override = NonNullable<Roster['dates']>[number]
@@ -61,6 +68,7 @@ export type Leave = {
 /** The documents made ready for the checks. */
 export type Subject = Documents & {
   world: World
+  nameOf: NameOf
   crew: Crew
   calendar: Calendar
   fromMs: number
@@ -85,6 +93,7 @@ export function readSubject(
     roster,
     plan,
     world,
+    nameOf: world.nameOf ?? (id => id),
     crew,
     calendar: crew.calendar,
     fromMs,

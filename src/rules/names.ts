@@ -5,6 +5,9 @@ export function say(en: string, zh: string) {
   return { message: en, params: { zh } }
 }
 
+/** How a guide is called in a sentence; by the guide_id where nobody knows more. */
+export type NameOf = (guideId: string) => string
+
 /** A guide_id as WeChat Pay gives it: 1–64 visible ASCII characters. */
 export const guideIdSchema = z
   .string()
@@ -20,6 +23,10 @@ export const guideIdSchema = z
 /** `HH:MM`, 00:00 to 23:59. */
 export const localTimeSchema = z
   .string()
+  .refine(time => time !== '24:00', {
+    ...say('must be 00:00 for midnight: there is no 24:00', '午夜请写 00:00，没有 24:00'),
+    abort: true,
+  })
   .refine(
     time => /^(?:[01]\d|2[0-3]):[0-5]\d$/.test(time),
     say('must be a time of day such as 09:00', '应为时刻，例如 09:00'),

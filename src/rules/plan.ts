@@ -3,7 +3,11 @@ import { guideIdSchema, localTimeSchema, say, tagSchema, weekdays } from './name
 
 export const channels = ['payment_code', 'jsapi', 'mini_program', 'app', 'h5', 'native'] as const
 
-const condition = z.enum(['on_shift', 'on_roster_today', 'always'])
+const condition = z
+  .enum(['on_shift', 'on_roster_today', 'always'])
+  .describe(
+    'on_shift: in a shift now, not away, not paused, under the caps; on_roster_today: in some shift of this business day, pauses and caps not looked at; always: whoever is registered.',
+  )
 export type Condition = z.infer<typeof condition>
 
 const amountSchema = z.int().min(0).max(10_000_000_000)
@@ -23,12 +27,23 @@ const whenSchema = z
   )
 export type When = z.infer<typeof whenSchema>
 
-const counts = z.enum(['none', 'full', 'clamped']).default('none')
+const counts = z
+  .enum(['none', 'full', 'clamped'])
+  .default('none')
+  .describe(
+    'Whether such an order counts as a turn: none: not at all; full: as one; clamped: as one, until the guide is two turns ahead.',
+  )
 const when = { when: whenSchema.optional() }
-const bookSchema = z.string().min(1).max(32)
+const bookSchema = z
+  .string()
+  .min(1)
+  .max(32)
+  .describe('Steps of one book share their turns; absent: the one book of the store.')
 
 const stepSchema = z.discriminatedUnion('use', [
-  z.strictObject({ use: z.literal('hint'), if: condition.default('on_shift'), counts, ...when }),
+  z
+    .strictObject({ use: z.literal('hint'), if: condition.default('on_shift'), counts, ...when })
+    .describe('The guide whom the cashier named.'),
   z.strictObject({
     use: z.literal('owner'),
     if: condition.default('on_shift'),
@@ -58,7 +73,12 @@ const stepSchema = z.discriminatedUnion('use', [
 
 /** Top to bottom, the first step that yields a guide wins; `none` ends the plan. */
 export const planSchema = z.strictObject({
-  fair_by: z.enum(['orders', 'amount']).default('orders'),
+  fair_by: z
+    .enum(['orders', 'amount'])
+    .default('orders')
+    .describe(
+      'What turns share out fairly: the number of orders, or their amounts. Each has books of its own.',
+    ),
   steps: z
     .array(stepSchema)
     .min(1)

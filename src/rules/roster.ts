@@ -18,9 +18,13 @@ const namedGuide = guideIdSchema.refine(
 
 const shift = {
   shift: z.string().min(1).max(64),
-  from: localTimeSchema,
-  to: localTimeSchema,
-  guides: z.union([z.tuple([z.literal('*')]), z.array(namedGuide).max(1000)]),
+  from: localTimeSchema.describe('The first minute, store time; 00:00 is midnight.'),
+  to: localTimeSchema.describe(
+    'The first minute after it; 00:00 is midnight. Not after `from`: on the next day; the shift belongs to the day it starts.',
+  ),
+  guides: z
+    .union([z.tuple([z.literal('*')]), z.array(namedGuide).max(1000)])
+    .describe('guide_ids; `["*"]` is all on the staff.'),
 }
 
 const weeklySchema = z.strictObject({ ...shift, days: z.array(z.enum(weekdays)).min(1).max(7) })
@@ -28,7 +32,11 @@ const weeklySchema = z.strictObject({ ...shift, days: z.array(z.enum(weekdays)).
 const dateSchema = z
   .strictObject({
     date: localDateSchema,
-    mode: z.enum(['replace', 'add', 'closed']),
+    mode: z
+      .enum(['replace', 'add', 'closed'])
+      .describe(
+        'replace: the shifts here in the place of the weekly ones; add: beside them; closed: no shift starts that day.',
+      ),
     shifts: z.array(z.strictObject(shift)).max(100).optional(),
   })
   .superRefine(({ mode, shifts }, context) => {
@@ -45,10 +53,20 @@ const dateSchema = z
 const awaySchema = z
   .strictObject({
     guide: guideIdSchema,
-    from: localDateSchema.optional(),
-    to: localDateSchema.optional(),
-    left: localDateSchema.optional(),
-    cover: guideIdSchema.optional(),
+    from: localDateSchema
+      .optional()
+      .describe('The first day of leave: whole local days, by the day on which a shift starts.'),
+    to: localDateSchema.optional().describe('The last day of leave, inclusive.'),
+    left: localDateSchema
+      .optional()
+      .describe(
+        'The first day on which the guide works here no more; in the place of from and to.',
+      ),
+    cover: guideIdSchema
+      .optional()
+      .describe(
+        'Gets the customers whose own guide is the one away, and is not put on the shift: for that, write a shift.',
+      ),
     why: z.string().max(200).optional(),
   })
   .superRefine(({ guide, from, to, left, cover }, context) => {

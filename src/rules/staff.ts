@@ -6,11 +6,20 @@ const capSchema = z.int().min(1).max(100_000)
 
 const memberSchema = z.strictObject({
   id: guideIdSchema,
-  weight: z.int().min(1).max(100).default(1),
-  rotates: z.boolean().default(true),
+  weight: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(1)
+    .describe('Share of the turns beside the others: who has 2 is due twice as many as who has 1.'),
+  rotates: z
+    .boolean()
+    .default(true)
+    .describe('False: takes no turns, and is reached by a step that names them.'),
   caps: z
     .strictObject({ per_day: capSchema.optional(), per_hour: capSchema.optional() })
-    .optional(),
+    .optional()
+    .describe('The most orders in a business day, and in an hour by the clock.'),
   tags: z.array(tagSchema).max(20).optional(),
 })
 
@@ -26,7 +35,11 @@ export const staffSchema = z
       .string()
       .max(64)
       .refine(isTimezone, say('must be an IANA time zone', '应为 IANA 时区，例如 Asia/Shanghai')),
-    day_starts_at: localTimeSchema.default('00:00'),
+    day_starts_at: localTimeSchema
+      .default('00:00')
+      .describe(
+        'When the business day begins, for caps and counts: before it, it is still yesterday.',
+      ),
     guides: z.array(memberSchema).max(1000),
   })
   .superRefine(({ guides }, context) => {

@@ -315,8 +315,19 @@ describe('a decision', () => {
     const overtaken = { code: 'OVERTAKEN', until: tomorrow }
     expect(put.json.warnings).toMatchObject([overtaken])
     expect(put.json.warnings[0].message).toContain('版本 1')
+    // 09:00 in UTC is 17:00 on the wall of the store.
+    const wall = new Date(Date.parse(tomorrow) + 8 * 3_600_000).toISOString()
+    const [date = '', time = ''] = wall.split('T')
+    const weekday = ['日', '一', '二', '三', '四', '五', '六'][new Date(wall).getUTCDay()]
+    expect(put.json.warnings[0].message).toContain(`周${weekday} ${date} ${time.slice(0, 5)}`)
+    const waiting = await ask('GET', pathOf('plan'))
+    expect(waiting.etag).toBe('"2"')
+    expect(waiting.headers.get('x-overtaken-by')).toBe(`"1" at ${tomorrow}`)
     const later = await ask('PUT', path, { ifMatch: '"2"', body })
     expect(later.json.warnings).toEqual([])
+    const calledOff = await ask('GET', pathOf('plan'))
+    expect(calledOff.headers.get('x-overtaken-by')).toBeNull()
+    expect(calledOff.headers.get('x-effective-at')).toBe(tomorrow)
     rig.skew.ms = dayMs + 1000
     expect(await decided()).not.toBeNull()
   })
@@ -415,8 +426,8 @@ describe('a mistake in a document', () => {
       'plan',
       { steps: [{ use: 'rotate', when: { between: ['18:00', '24:00'] } }, none] },
       '/steps/0/when/between/1',
-      'step 1, when, between 2: must be a time of day such as 09:00',
-      '第 1 步的 when 的 between 第 2 项：应为时刻，例如 09:00',
+      'step 1, when, between 2: must be 00:00 for midnight: there is no 24:00',
+      '第 1 步的 when 的 between 第 2 项：午夜请写 00:00，没有 24:00',
     ],
     [
       'a shift without guides',

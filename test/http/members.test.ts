@@ -105,6 +105,26 @@ describe('the owner of a member', () => {
     expect(contentsOf(rig)).toEqual(before)
   })
 
+  it('may be a guide who is borrowed on the staff, and is not taken from them again', async () => {
+    const staff = { timezone: 'Asia/Shanghai', guides: [{ id: here }, { id: elsewhere }] }
+    const { etag } = await ask('GET', '/stores/5001/staff')
+    await ask('PUT', '/stores/5001/staff', { ...own, ifMatch: etag ?? '', body: staff })
+    const put = await ask('PUT', ownerOf(member), { ...own, body: { guide_id: elsewhere } })
+    expect(put).toMatchObject({ status: 200, json: { guide_id: elsewhere } })
+    const again = { guide_id: elsewhere, expires_at: instant(dayMs) }
+    expect((await ask('PUT', ownerOf(member), { ...own, body: again })).status).toBe(200)
+    expect((await ask('GET', ownerOf(member), own)).json.guide_id).toBe(elsewhere)
+    expect((await ask('DELETE', ownerOf(member), own)).json.code).toBe('forbidden')
+    const taken = await ask('PUT', ownerOf(member), { ...own, body: { guide_id: here } })
+    expect(taken.json.code).toBe('forbidden')
+    await ask('PUT', '/stores/5001/staff', {
+      ...own,
+      ifMatch: '"1"',
+      body: { ...staff, guides: [{ id: here }, { id: alsoHere }] },
+    })
+    expect((await ask('PUT', ownerOf(member), { ...own, body: again })).status).toBe(404)
+  })
+
   it('in another store can be neither seen nor taken nor removed, and no foreign guide be given', async () => {
     await ask('PUT', ownerOf(member), { body: { guide_id: elsewhere } })
     const before = contentsOf(rig)
@@ -278,7 +298,11 @@ describe('an import of owners', () => {
   it('writes none when one row is wrong, and says which', async () => {
     const good = Array.from({ length: 500 }, (_, n) => `${member}-${n},HERE`)
     await refused(`member_id,guide_id\n${good.join('\n')}\nx,NOBODY`, [
-      { row: 502, column: 'guide_id', message: 'is not known in your stores' },
+      {
+        row: 502,
+        column: 'guide_id',
+        message: 'is not registered in your stores nor on their staff',
+      },
     ])
   })
 
@@ -352,7 +376,10 @@ describe('an import of owners', () => {
 
   it('speaks Chinese', async () => {
     const file = 'member_id,guide_id,since\nm,NOBODY,\nn,a b,\no,HERE,x'
-    const message = ['不是您门店的服务人员', '应为服务人员ID：1到64个可见的英文字符']
+    const message = [
+      '未在您的门店注册，也不在其员工名单里',
+      '应为服务人员ID：1到64个可见的英文字符',
+    ]
     await refused(
       file,
       [

@@ -98,7 +98,7 @@ describe('GET /orders/{no}/explain', () => {
     const scan = await assigned(id, { test: true })
     await publish(id, 'roster', { weekly: [] })
     const nobody = await assigned(id)
-    for (const { no } of [late, scan, nobody]) {
+    for (const { no } of [scan, nobody]) {
       const { json } = await ask('GET', `/orders/${no}/explain`)
       expect(json.guides.map((one: { guide_id: string }) => one.guide_id).toSorted()).toEqual(
         guides.toSorted(),
@@ -108,6 +108,20 @@ describe('GET /orders/{no}/explain', () => {
     expect(json.sentence).toEqual({
       zh: '无人服务：2 位不在班。',
       en: 'Nobody serves it: 2 off shift.',
+    })
+    // The rules were not asked, so nobody knows who stood in the default staff then.
+    expect((await ask('GET', `/orders/${late.no}/explain`)).json.guides).toEqual([])
+  })
+
+  it('names nobody who was registered after the order, when nobody was on the default staff', async () => {
+    const { id } = await aStore(0)
+    const { no } = await assigned(id)
+    await rig.openStore(id, 2)
+    const { json } = await ask('GET', `/orders/${no}/explain`)
+    expect(json).toMatchObject({ reason: 'NO_STEP_MATCHED', versions: { staff: 0 }, guides: [] })
+    expect(json.sentence).toEqual({
+      zh: '无人服务：当时员工名单上没有人。',
+      en: 'Nobody serves it: nobody was on the staff then.',
     })
   })
 })
@@ -517,8 +531,11 @@ describe('GET /guides/{guide_id}/missed', () => {
       ])
       expect((await missed('2031-05-05')).json).toMatchObject({ orders: 1, missed: 1 })
       expect((await missed('2031-05-07')).json).toMatchObject({ orders: 0, missed: 0, reasons: {} })
-      const home = await ask('GET', `/guides/${one}/missed?date=2031-05-06`)
+      const home = await ask('GET', `/guides/${one}/missed?date=2031-05-06`, { language: 'zh' })
       expect(home.json.missed).toBe(4)
+      expect(Object.keys(home.json.meanings)).toEqual(Object.keys(home.json.reasons))
+      expect(home.json.meanings.PAUSED).toBe('当时暂停接单。')
+      expect(json.meanings.PAUSED).toBe('The guide was taking a break.')
     } finally {
       rig.skew.ms = 0
     }

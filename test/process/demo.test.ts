@@ -134,15 +134,25 @@ it.each(['README.md', 'README.zh-CN.md'])(
       .replace('U=http://127.0.0.1:8080', `U=${demo.url}`)
       .replace(/^# \d$/gm, 'echo; echo ¶')
     const MANAGE = /manage +(spa_\S+)/.exec(demo.output())?.[1] ?? ''
+    // The names come with the first sync, a second after the start.
+    await eventually(async () => {
+      const headers = { authorization: `Bearer ${MANAGE}` }
+      const answer = await fetch(`${demo.url}/guides?store_id=1001`, { headers })
+      return (await answer.text()).includes('林晓')
+    })
     const { stdout } = await run('bash', ['-ec', script], { env: { ...process.env, MANAGE } })
     const [, plan = '', dry, replay, published, explained, restored] = stdout.split('¶\n')
     expect(plan).toMatch(/etag: "1"/i)
+    expect(plan).toContain('"name":"林晓"')
     const read = (answer: string | undefined) => JSON.parse(answer ?? '')
     expect(read(dry).warnings.map(({ code }: { code: string }) => code)).toContain('COVERAGE_HOLE')
     expect(read(replay)).toMatchObject({ orders: 150, uncovered_after: 0 })
     expect(read(replay).changed).toBeGreaterThan(0)
     expect(read(published)).toMatchObject({ version: 2, warnings: [] })
-    expect(read(explained)).toMatchObject({ reason: 'OWNER', sentence: { zh: expect.any(String) } })
+    const why = read(explained)
+    expect(why).toMatchObject({ reason: 'FAIR_TURN', name: expect.any(String) })
+    expect(why.guides[0]).toMatchObject({ chosen: true, balance_before: expect.any(Number) })
+    expect(why.sentence.zh).toContain(`轮到 ${why.name}`)
     expect(read(restored)).toMatchObject({ version: 3 })
     await demo.end('SIGTERM')
   },

@@ -228,8 +228,8 @@ describe('an explanation', () => {
     [{ guideId: null, status: 'expired', reason: 'WINDOW_OVER' }, '超过分配时限', 'Too late'],
     [
       { guideId: null, status: 'unassigned', reason: 'NO_STEP_MATCHED' },
-      '没有服务人员',
-      'no staff',
+      '没有人',
+      'nobody was on the staff',
     ],
   ] as const)('says in two languages what %j means', (facts, zh, en) => {
     const { sentence } = explain(aRecorded(facts), plan, [])

@@ -19,6 +19,7 @@ type Case = {
   away?: object[]
   steps?: object[]
   known?: Known
+  registered?: string[]
 }
 
 const allWeek = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']
@@ -44,16 +45,16 @@ function documents({
 
 const ids = ['A', 'B', 'C', 'D', 'G9'] as const
 
-function world(known: Known = {}): Parameters<typeof lint>[1] {
+function world(known: Known = {}, registered: string[] = []): Parameters<typeof lint>[1] {
   const guides = ids.map((id): [string, KnownGuide] => [
     id,
     { id, storeId: 1, merchant: 'm', state: 'registered', ...known[id] },
   ])
-  return { storeId: 1, merchant: 'm', guides: new Map(guides) }
+  return { storeId: 1, merchant: 'm', guides: new Map(guides), registered }
 }
 
 function lintCase(one: Case): Warning[] {
-  return lint(documents(one), world(one.known), { fromMs: mondayMs, days: 14 })
+  return lint(documents(one), world(one.known, one.registered), { fromMs: mondayMs, days: 14 })
 }
 
 const codesOf = (one: Case) => new Set(lintCase(one).map(({ code }) => code))
@@ -282,6 +283,20 @@ const table: Row[] = [
     { dates: [{ date: '2026-11-20', mode: 'add', shifts: [hours('09:00', '10:00', ['C'])] }] },
   ],
   [
+    'MISSING_FROM_STAFF',
+    'a guide who was registered after the staff was written, unlike one who has left',
+    { registered: ['A', 'B', 'C'] },
+    '/staff/guides',
+    { registered: ['A', 'B', 'C'], away: [{ guide: 'C', left: '2026-11-01' }] },
+  ],
+  [
+    'MISSING_FROM_STAFF',
+    'a guide who could get orders, unlike one whom WeChat Pay refused',
+    { registered: ['C'] },
+    '/staff/guides',
+    { registered: ['C'], known: { C: { state: 'quarantined' } } },
+  ],
+  [
     'UNUSED_GUIDE',
     'a guide forgotten in the shifts',
     { weekly: [daily('00:00', '00:00', ['A'])] },
@@ -486,11 +501,20 @@ describe('lint', () => {
   it('says when nobody is on in the words of the wall, day and time', () => {
     const [hole] = lintCase({ weekly: [daily('09:00', '21:30', ['*'])] }).slice(1)
     expect(hole).toMatchObject({
-      en: 'From 2026-11-23 21:30 to 2026-11-24 09:00 no guide can be chosen for an order that does not ask for one.',
-      zh: '2026-11-23 21:30 至 2026-11-24 09:00 无法为未指定服务人员的订单选出服务人员。',
+      en: 'From Mon 2026-11-23 21:30 to Tue 2026-11-24 09:00 no guide can be chosen for an order that does not ask for one.',
+      zh: '周一 2026-11-23 21:30 至 周二 2026-11-24 09:00 无法为未指定服务人员的订单选出服务人员。',
       witness: '2026-11-23T13:30:00.000Z',
       until: '2026-11-24T01:00:00.000Z',
     })
+  })
+
+  it('calls guides by the name that is known, and names whom a warning is about', () => {
+    const { guides, ...rest } = world({ A: { state: 'quarantined' } })
+    const nameOf = (id: string) => (id === 'A' ? '张三' : id)
+    const [first] = lint(documents({}), { ...rest, guides, nameOf }, { fromMs: mondayMs, days: 14 })
+    expect(first).toMatchObject({ code: 'QUARANTINED_GUIDE', guide: 'A' })
+    expect(first?.zh).toContain('服务人员 张三')
+    expect(first?.en).toContain('guide 张三')
   })
 
   it('stops at a hundred of a kind and says how many more there are', () => {
