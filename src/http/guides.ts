@@ -186,7 +186,7 @@ export function createGuideRoutes({
     .openapi(
       createRoute({
         security: bearer,
-        middleware: gate('manage', 'admin'),
+        middleware: [noStore, gate('manage', 'admin')],
         method: 'get',
         path: '/guides',
         summary: 'The guides as the mirror has them',
@@ -279,7 +279,6 @@ export function createGuideRoutes({
         const store = findStore(context, mirror, fields.store_id)
         const { guideId, status } = await registry.register(store, fields)
         const guide = viewGuide(present(guides.find(guideId)))
-        context.header('Cache-Control', 'no-store')
         return status === 'known' ? context.json(guide, 200) : context.json(guide, 201)
       },
     )
@@ -432,7 +431,7 @@ export function createGuideRoutes({
     .openapi(
       createRoute({
         security: bearer,
-        middleware: gate('manage', 'admin'),
+        middleware: [noStore, gate('manage', 'admin')],
         method: 'get',
         path: '/guides/{guide_id}',
         summary: 'A guide as the mirror has them',
@@ -447,7 +446,6 @@ export function createGuideRoutes({
       }),
       context => {
         const { guide_id: guideId } = context.req.valid('param')
-        context.header('Cache-Control', 'no-store')
         const guide = guides.find(guideId)
         if (context.var.key.scope === 'admin') {
           return context.json(viewGuide(present(guide)), 200)
