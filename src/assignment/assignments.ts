@@ -5,8 +5,8 @@ import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
-import { createFlow } from './flow.ts'
 import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
+import { createMeter } from './meter.ts'
 import { createOutbound } from './outbound.ts'
 import { createOutbox } from './outbox.ts'
 import { lookAround, resolve } from './resolve.ts'
@@ -74,7 +74,7 @@ export function createAssignments(deps: {
   })
   const { opensAtMs } = outbound
   const outbox = createOutbox({ ledger, clock, send: sendAgain, opensAtMs, failed })
-  const flow = createFlow(clock.monotonicMs)
+  const landings = createMeter()
   let draining = false
 
   const flying: FlightDeps = {
@@ -108,7 +108,7 @@ export function createAssignments(deps: {
     flights.set(key, flight)
     const leave = () => {
       flights.delete(key)
-      flow.left()
+      landings.count(clock.monotonicMs())
     }
     flight.landed.then(leave, leave)
     return flight
@@ -149,7 +149,9 @@ export function createAssignments(deps: {
   /** What could not be answered in time is refused at once, so that the rest is answered in time. */
   function refuseOverload(waitMs: number): void {
     const { size } = flights
-    const isLate = size >= crowded && flow.clearsInMs(size) > Math.max(waitMs, leastWaitMs)
+    const perSecond = size < crowded ? 0 : landings.perSecond(clock.monotonicMs())
+    // Where nobody lands at all, WeChat Pay is silent, and the orders are kept.
+    const isLate = perSecond > 0 && (size / perSecond) * 1000 > Math.max(waitMs, leastWaitMs)
     if (size < maxInFlight && !isLate) return
     throw new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
   }

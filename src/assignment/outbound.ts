@@ -50,7 +50,7 @@ const perOrder = 0.1
 const perAnswer = 1
 const hedges = { most: 20, floorPerSecond: 0 }
 const perOrderHedged = 0.05
-const shortestTimeoutMs = 300
+const shortestTimeoutMs = 1000
 const shortestHedgeMs = 25
 const noBudgetPauseMs = 1000
 const tryAgainMs = 200
@@ -172,7 +172,7 @@ export function createOutbound({
       if (!isOfHost(outcome) || outcome.reason === 'timeout') latencies[host]?.record(ms)
       if (outcome.kind === 'unknown' && outcome.reason === 'throttled') {
         pace.throttled(nowMs, outcome.retryAfterMs)
-      }
+      } else pace.taken(nowMs)
       if (outcome.kind === 'accepted') budget.earn(perAnswer)
       if (outcome.kind === 'rejected' && outcome.blames === 'account') account.failed(nowMs)
       else if (outcome.kind !== 'unknown') isRecovered = account.succeeded() || isRecovered

@@ -1,19 +1,25 @@
-/** How often one merchant is called: a bucket of starts, slower after a 429, recovering by itself. */
+import { createMeter } from './meter.ts'
+
+/**
+ * How often one merchant is called: a bucket of starts. When 429s are no accident, it comes down to what WeChat Pay took
+ * in the last second, and recovers from there by itself.
+ */
 export type Pace = {
   /** Milliseconds until a start is allowed; 0 takes it. */
   take(nowMs: number): number
+  /** WeChat Pay answered, and not 429. */
+  taken(nowMs: number): void
   /** WeChat Pay answered 429, and asks for that pause, or for none in particular. */
   throttled(nowMs: number, retryAfterMs: number | null): void
   readonly perSecond: number
 }
 
-const slowest = 1
-const slowdown = 0.5
-/** Several answers of one burst slow down once. */
-const slowsAgainAfterMs = 500
-const defaultPauseMs = 200
+const slowest = 2
+/** So many 429s in a second are no reason to slow down: a few, and a part of the other answers. */
+const fewest = 2
+const accidents = 0.1
 /** Of the full rate, each second. */
-const recovery = 0.05
+const recovery = 0.1
 const burstSeconds = 0.2
 
 export function createPace(fullPerSecond: number): Pace {
@@ -21,7 +27,8 @@ export function createPace(fullPerSecond: number): Pace {
   let starts = Math.max(1, fullPerSecond * burstSeconds)
   let atMs = Number.NaN
   let pausedUntilMs = 0
-  let slowedMs = Number.NEGATIVE_INFINITY
+  const taken = createMeter()
+  const refused = createMeter()
 
   function refill(nowMs: number): void {
     if (nowMs > atMs) {
@@ -41,12 +48,15 @@ export function createPace(fullPerSecond: number): Pace {
       return 0
     },
 
+    taken: taken.count,
+
     throttled(nowMs, retryAfterMs) {
       refill(nowMs)
-      pausedUntilMs = Math.max(pausedUntilMs, nowMs + (retryAfterMs ?? defaultPauseMs))
-      if (nowMs - slowedMs < slowsAgainAfterMs) return
-      slowedMs = nowMs
-      perSecond = Math.max(slowest, perSecond * slowdown)
+      if (retryAfterMs !== null) pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs)
+      refused.count(nowMs)
+      const takenPerSecond = taken.perSecond(nowMs)
+      if (refused.perSecond(nowMs) <= fewest + accidents * takenPerSecond) return
+      perSecond = Math.min(perSecond, Math.max(slowest, takenPerSecond))
       starts = Math.min(starts, 1)
     },
 
