@@ -67,6 +67,7 @@ export async function fly(
         inFlight: attempts.length,
         maxInFlight: maxAttempts,
         inAll: order.attemptCount + attempts.length,
+        leftMs: leftMs(),
         host,
         hosts: client.hosts.length,
       },

@@ -11,6 +11,8 @@ export type Tried = {
   maxInFlight: number
   /** Attempts of the order since it was decided. */
   inAll: number
+  /** Of its window. */
+  leftMs: number
   host: number
   hosts: number
 }
@@ -44,7 +46,14 @@ function afterUnknown(
   tried: Tried,
   random: number,
 ): Next {
-  const backoffMs = random * Math.min(backoffCapMs, backoffBaseMs * 2 ** Math.min(tried.inAll, 10))
+  const backoffMs =
+    random *
+    Math.min(
+      backoffCapMs,
+      backoffBaseMs * 2 ** Math.min(tried.inAll, 10),
+      // A few more attempts find room in what is left.
+      Math.max(backoffBaseMs, tried.leftMs / 4),
+    )
   if (reason === 'throttled')
     return { kind: 'defer', delayMs: Math.max(retryAfterMs ?? 0, backoffMs) }
   if (tried.inFlight >= tried.maxInFlight) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { afterAttempt, type Tried } from '../../src/assignment/retry.ts'
 import type { Outcome } from '../../src/wechatpay/outcome.ts'
 
-const first: Tried = { inFlight: 1, maxInFlight: 3, inAll: 1, host: 0, hosts: 2 }
+const first: Tried = { inFlight: 1, maxInFlight: 3, inAll: 1, leftMs: 600_000, host: 0, hosts: 2 }
 const last: Tried = { ...first, inFlight: 3, inAll: 3 }
 
 const unknown = (
@@ -54,5 +54,18 @@ describe('after an attempt', () => {
       1000, 2000, 4000, 8000, 15_000, 15_000, 15_000,
     ])
     expect(delay(50, 0)).toBe(0)
+  })
+
+  it('waits for no more than a quarter of what is left of the window, unless it was asked to', () => {
+    const late = { ...last, inAll: 9, leftMs: 8000 }
+    expect(afterAttempt(unknown('timeout'), late, 1)).toEqual({ kind: 'defer', delayMs: 2000 })
+    expect(afterAttempt(unknown('timeout'), { ...late, leftMs: 100 }, 1)).toEqual({
+      kind: 'defer',
+      delayMs: 500,
+    })
+    expect(afterAttempt(unknown('throttled', 7000), late, 1)).toEqual({
+      kind: 'defer',
+      delayMs: 7000,
+    })
   })
 })
