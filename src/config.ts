@@ -34,7 +34,7 @@ export type Config = {
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 type LogLevel = (typeof logLevels)[number]
 
-const merchantSettings = [
+export const merchantSettings: readonly string[] = [
   'WECHATPAY_MCHID',
   'WECHATPAY_PRIVATE_KEY_FILE',
   'WECHATPAY_SERIAL_NO',
@@ -105,7 +105,7 @@ export type AccountParts = {
 export const accountReaders: Readers<AccountParts> = {
   mode: env => oneOf(env, 'WECHATPAY_MODE', ['direct', 'partner'] as const, 'direct'),
   mchid: env => matching(env, 'WECHATPAY_MCHID', /^\d{1,32}$/, 'digits only'),
-  serialNo: env => (env['WECHATPAY_CERTIFICATE_FILE'] ? merchantKey(env).serialNo : serialNo(env)),
+  serialNo: env => serialNo(env, null),
   privateKey: env =>
     fromFile(env, 'WECHATPAY_PRIVATE_KEY_FILE', path => parsePrivateKey(readSecretFile(path))),
   publicKeyId: env =>
@@ -172,24 +172,24 @@ function missingOf(set: ReadonlySet<string>): string[] {
 
 function merchantKey(env: Environment): MerchantKey {
   const privateKey = accountReaders.privateKey(env)
-  const certificate = 'WECHATPAY_CERTIFICATE_FILE'
-  if (!env[certificate]) return { serialNo: serialNo(env), privateKey }
-  if (env['WECHATPAY_SERIAL_NO']) {
-    throw new StartError(
-      `WECHATPAY_SERIAL_NO and ${certificate} are both set: the certificate has the serial number in it.`,
-    )
-  }
-  return {
-    serialNo: fromFile(env, certificate, path =>
-      parseMerchantCertificate(readPublicFile(path), privateKey),
-    ),
-    privateKey,
-  }
+  return { serialNo: serialNo(env, privateKey), privateKey }
 }
 
-function serialNo(env: Environment): string {
+/** As set, or that of the certificate, which must be of `privateKey` if that is given. */
+function serialNo(env: Environment, privateKey: KeyObject | null): string {
   const name = 'WECHATPAY_SERIAL_NO'
-  return matching(env, name, /^[0-9A-F]{8,64}$/i, 'a hexadecimal number').toUpperCase()
+  const certificate = 'WECHATPAY_CERTIFICATE_FILE'
+  if (!env[certificate]) {
+    return matching(env, name, /^[0-9A-F]{8,64}$/i, 'a hexadecimal number').toUpperCase()
+  }
+  if (env[name]) {
+    throw new StartError(
+      `${name} and ${certificate} are both set: the certificate has the serial number in it.`,
+    )
+  }
+  return fromFile(env, certificate, path =>
+    parseMerchantCertificate(readPublicFile(path), privateKey),
+  )
 }
 
 function publicKey(env: Environment): PlatformKey | null {

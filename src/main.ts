@@ -10,10 +10,12 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env)
   const log = openLog(config.logLevel)
   const { account } = config
-  const service = account ? startService({ ...config, account }, log) : null
+  let service: Promise<Service> | null = null
+  // Before the start: a signal that comes meanwhile would end the process.
+  if (account) reloadOnSignal(() => service)
+  service = account ? startService({ ...config, account }, log) : null
   const starting = service ?? startDemo(config, log, text => process.stdout.write(text))
   stopOnSignal(async () => (await starting).stop())
-  if (service) reloadOnSignal(service)
   const { url } = await starting
   if (account) {
     log.info({ url, mode: account.mode, hosts: account.baseUrls }, 'listening')
@@ -22,10 +24,10 @@ async function main(): Promise<void> {
 }
 
 /** The key files may have changed since the start; the environment cannot. */
-function reloadOnSignal(starting: Promise<Service>): void {
+function reloadOnSignal(starting: () => Promise<Service> | null): void {
   const readAgain = () => loadConfig(process.env).account
   process.on('SIGHUP', () => {
-    starting.then(
+    starting()?.then(
       service => service.reload(readAgain),
       () => {},
     )

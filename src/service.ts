@@ -11,6 +11,7 @@ import { systemClock } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
 import { StartError } from './errors.ts'
+import { discreet } from './guides/discreet.ts'
 import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
@@ -20,8 +21,7 @@ import { openCertificates } from './mirror/certificates.ts'
 import { openGuideImports } from './mirror/guide-imports.ts'
 import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
-import { createVault } from './mirror/vault.ts'
-import { readVaultKeys } from './mirror/vault-key-file.ts'
+import { openVault } from './mirror/open-vault.ts'
 import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
@@ -53,7 +53,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const { client } = upstream
 
   const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
-  const vault = createVault(readVaultKeys(config.piiKeyFile))
+  const vault = openVault(db, config.piiKeyFile)
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
   const registry = createRegistry({
@@ -73,7 +73,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const assignments = createAssignments({
     ledger,
     mirror,
-    client,
+    client: discreet(client, guides),
     clock,
     mode: account.mode,
     windowMs: config.windowMs,
@@ -87,6 +87,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     failed,
   })
   let reloading = Promise.resolve()
+  let nextReload: Promise<void> | null = null
   let ready = false
   const app = createApp({
     assignments,
@@ -124,10 +125,11 @@ export async function startService(config: Config & { account: MerchantAccount }
     keys,
     /**
      * Changes over to the keys that `read` finds now, unless they are wrong: then the ones in use stay, and the log
-     * says why. One after the other.
+     * says why. One after the other; who comes while one waits is served by that one, which has read nothing yet.
      */
     reload(read: () => MerchantAccount | null): Promise<void> {
-      reloading = reloading.then(async () => {
+      nextReload ??= reloading.then(async () => {
+        nextReload = null
         try {
           const next = read()
           if (next !== null) await upstream.change(next)
@@ -136,13 +138,16 @@ export async function startService(config: Config & { account: MerchantAccount }
           log.error(why, 'the keys stay as they were')
         }
       })
+      reloading = nextReload
       return reloading
     },
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false
+      // At once: who waits for a sync or an import would hold up the stop.
+      const registryEnded = registry.stop()
       await closeServer(server, traffic)
-      await Promise.race([Promise.all([assignments.drain(), registry.stop()]), after(stopLimitMs)])
+      await Promise.race([Promise.all([assignments.drain(), registryEnded]), after(stopLimitMs)])
       await Promise.race([upstream.close(), after(1000)])
       db.$client.close()
       lock.release()

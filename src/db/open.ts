@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
@@ -86,7 +86,7 @@ const held = new Set<Database.Database>()
 
 /**
  * Takes the data directory for this process until it ends, however it ends: the books are warm in memory, so a
- * second process on the same file would spend turns twice.
+ * second process on the same file would spend turns twice. `service.pid` says who to send a signal to.
  *
  * @throws StartError when another process has it
  */
@@ -97,8 +97,10 @@ export function takeDataDir(dataDir: string): { release(): void } {
     lock.pragma('journal_mode = DELETE')
     lock.exec('BEGIN EXCLUSIVE')
     held.add(lock)
+    const forget = writePid(join(dataDir, 'service.pid'))
     return {
       release() {
+        forget()
         held.delete(lock)
         lock.close()
       },
@@ -108,6 +110,18 @@ export function takeDataDir(dataDir: string): { release(): void } {
     if (busy) throw new StartError(`The data directory ${dataDir} is in use by another process.`)
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new StartError(`The data directory ${dataDir} cannot be used: ${why}.`)
+  }
+}
+
+/** To be called by whoever has the lock: what another process left is of one that is gone. */
+function writePid(path: string): () => void {
+  const remove = () => rmSync(path, { force: true })
+  remove()
+  writeFileSync(path, `${process.pid}\n`, { mode: 0o600, flag: 'wx' })
+  process.once('exit', remove)
+  return () => {
+    process.off('exit', remove)
+    remove()
   }
 }
 

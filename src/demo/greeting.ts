@@ -42,7 +42,7 @@ ${curl(order, 'member-li')}
 
 2. Then the customer pays, and sees the guide's card on the bill. Open:
 
-${simulatorUrl}/_sim/bills/${order}?pay=now
+${simulatorUrl}/_sim/bills/${order}?pay=now&channel=mini_program
 
 3. A customer who has a guide of her own, ${first?.guides[1]?.name}, always gets that guide:
 

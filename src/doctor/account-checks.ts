@@ -1,14 +1,25 @@
 import type { KeyObject } from 'node:crypto'
 import { listedSerials, readCertificates } from '../wechatpay/certificates.ts'
 import type { AnsweredExam, Examined } from '../wechatpay/examine.ts'
-import type { HostReport, StoreAsked } from './ask-host.ts'
-import { apiSecurity, type Check, fail, ok, warn } from './check.ts'
+import { type HostReport, type StoreAsked, wasRefused } from './ask-host.ts'
+import { apiSecurity, type Check, fail, isFailing, ok, warn } from './check.ts'
 import { explainRefusal, type Signer } from './refusal.ts'
 
 /** What this side knows of WeChat Pay's keys: a 公钥, or the APIv3 key that opens platform certificates. */
 export type PlatformKeys = { publicKeyId: string | null; apiv3Key: KeyObject | null }
 
 const usePublicKey = `Set WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE from ${apiSecurity} → 微信支付公钥.`
+
+/** A refusal that another line explains already is not one more mistake. */
+export function tellOnce(refusal: Check, exam: AnsweredExam, cause: Check | null): Check {
+  if (cause === null || !isFailing(refusal) || refusal.lines || !wasRefused(exam)) return refusal
+  const found = `${exam.status} ${exam.code}`.trim()
+  return warn(
+    refusal.check,
+    `${found}, because of the ${cause.check}, see there`,
+    'Mend that first.',
+  )
+}
 
 /** The harmless call: whether merchant number, serial number and private key fit together. */
 export function checkSignedCall(exam: AnsweredExam, signer: Signer): Check {
@@ -29,7 +40,7 @@ function isGenuine({ verification, isProbe }: AnsweredExam): boolean {
 // A 200 that cannot be verified may be anybody's, the login page of a network included.
 function forged(check: string): Check {
   const found = '200, but whether it is WeChat Pay’s cannot be told: the answer is not verified'
-  return warn(check, found, 'See the line of the WeChat Pay key.')
+  return warn(check, found, 'See what the lines of settings, key mode and WeChat Pay key say.')
 }
 
 /** Whether the merchant's key mode is the one that is configured; null when the call did not get that far. */
@@ -66,7 +77,11 @@ export function checkKeyMode(exam: AnsweredExam, keys: PlatformKeys): Check | nu
 }
 
 /** Whether an answer that WeChat Pay signed could be verified; refusals mostly come unsigned. */
-export function checkAnswers(exams: readonly Examined[], keys: PlatformKeys): Check {
+export function checkAnswers(
+  exams: readonly Examined[],
+  keys: PlatformKeys,
+  store: StoreAsked | null,
+): Check {
   const check = 'WeChat Pay key'
   const signed = exams.filter(exam => exam.kind === 'answered' && exam.verification !== null)
   const answered = signed.flatMap(exam => (exam.kind === 'answered' ? [exam] : []))
@@ -82,7 +97,9 @@ export function checkAnswers(exams: readonly Examined[], keys: PlatformKeys): Ch
   return warn(
     check,
     'not tried: no answer came signed, as refusals mostly do not',
-    'Run again with --store and a 门店ID of this merchant: the answer to that is signed.',
+    store === null
+      ? 'Once the merchant has a store, run again with --store and its 门店ID: the answer to that is signed.'
+      : `See the line of store ${store.storeId}: once WeChat Pay knows it, the answer is signed.`,
   )
 }
 
@@ -140,7 +157,8 @@ export function checkStore(exam: AnsweredExam, store: StoreAsked, signer: Signer
       : forged(check)
   }
   if (exam.code === 'PARAM_ERROR') {
-    return warn(
+    const say = store.isNamed ? fail : warn
+    return say(
       check,
       `${exam.status} ${exam.code}: ${exam.message}`,
       'Compare the 门店ID with 商户平台 → 门店管理; a new store is usable about 2 hours after it is verified.',

@@ -1,7 +1,8 @@
 import { createExaminer, type Examined, type ExaminerOptions } from '../wechatpay/examine.ts'
 import { type Reached, reach } from './reach.ts'
 
-export type StoreAsked = { storeId: number; subMchid: string | null }
+/** `isNamed`: by the operator, and not taken from the database. */
+export type StoreAsked = { storeId: number; subMchid: string | null; isNamed: boolean }
 
 /** All that one host told; null where it was not asked because an earlier step failed or nothing is to be asked. */
 export type HostReport = {
@@ -34,6 +35,6 @@ export async function askHost(
 }
 
 /** A caller that is not known by its signature is refused everywhere. */
-function wasRefused(exam: Examined): boolean {
+export function wasRefused(exam: Examined): boolean {
   return exam.kind === 'answered' && (exam.status === 401 || exam.code === 'MCH_NOT_EXISTS')
 }

@@ -27,6 +27,10 @@ export function fail(check: string, found: string, todo: string): Check {
   return { check, status: 'fail', found, todo }
 }
 
+export function isFailing({ status }: Check): boolean {
+  return status === 'fail'
+}
+
 export const apiSecurity = '商户平台 → 账户中心 → API安全'
 
 export function saidBy(cause: unknown): string {

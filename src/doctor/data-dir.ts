@@ -89,6 +89,11 @@ type Books = { applied: string[]; installation: Installation | null; store: Know
 function checkDatabase(path: string, account: Account): Looked {
   const check = 'database'
   if (!existsSync(path)) return { checks: [], store: null }
+  if (existsSync(`${path}-wal`) && !existsSync(`${path}-shm`)) {
+    const found = `${path} was copied with its log (-wal) while it was open; it is not read, for that would write beside it`
+    const todo = 'Start the service, which takes the log over, then run doctor again.'
+    return { checks: [warn(check, found, todo)], store: null }
+  }
   let books: Books
   try {
     books = readBooks(path)
@@ -122,8 +127,8 @@ function checkDatabase(path: string, account: Account): Looked {
 /**
  * Reads what stands in the file, and writes nothing.
  *
- * A reader of a WAL database that nobody has open would make its -wal and -shm anew and leave them: such a file is
- * complete by itself and is opened as immutable. Beside a service that runs they exist, and a reader holds up nobody.
+ * A reader of a WAL database that nobody has open would make its -wal and -shm anew and leave them, for the reader's
+ * user alone: a file without both is complete by itself and is opened as immutable. Beside a service that runs they exist, and a reader holds up nobody.
  */
 function readBooks(path: string): Books {
   const url = pathToFileURL(resolve(path))

@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { apiSecurity, type Check, fail, ok, warn } from './check.ts'
+import { apiSecurity, type Check, fail, isFailing, ok, warn } from './check.ts'
 
 const dayMs = 86_400_000
 const maxBytes = 64 * 1024
@@ -16,7 +16,7 @@ type Pair = {
 /**
  * Whether private key, serial number and certificate belong together, as far as files can say.
  *
- * Without a certificate that is configured, the `apiclient_cert.pem` beside the private key is read: the platform packs
+ * Whether a certificate that is configured can be read, the settings say. Without one, the `apiclient_cert.pem` beside the private key is read: the platform packs
  * the two together.
  */
 export function checkPair(
@@ -24,19 +24,12 @@ export function checkPair(
   paths: { certificate: string; privateKey: string },
   nowMs: number,
 ): Check[] {
-  const own = [...checkOwnKeys(pair), ...checkDownloaded(pair, paths.privateKey)]
   const beside = join(dirname(paths.privateKey), 'apiclient_cert.pem')
   const path = paths.certificate || (paths.privateKey ? beside : '')
   const certificate = path === '' ? null : readCertificate(path)
-  if (certificate === null) {
-    if (!paths.certificate) return own
-    const found = `WECHATPAY_CERTIFICATE_FILE: ${path} cannot be read as a certificate in PEM form`
-    return [
-      ...own,
-      fail('certificate', found, `Use apiclient_cert.pem from ${apiSecurity} → 商户API证书.`),
-    ]
-  }
-  return [...own, checkCertificate(certificate, path, pair, nowMs)]
+  const together = certificate === null ? [] : [checkCertificate(certificate, path, pair, nowMs)]
+  const downloaded = together.some(isFailing) ? [] : checkDownloaded(pair, paths.privateKey)
+  return [...checkOwnKeys(pair), ...downloaded, ...together]
 }
 
 function checkOwnKeys({ privateKey, publicKey }: Pair): Check[] {
@@ -107,6 +100,9 @@ function checkCertificate(
   const renew = `Make a new one at ${apiSecurity} → 商户API证书, then change key file and serial number together.`
   if (endMs <= nowMs) return fail(check, `the certificate ${path} ended on ${end}`, renew)
   if (endMs - nowMs < 30 * dayMs) return warn(check, `the certificate ends on ${end}`, renew)
+  const absent = privateKey === null ? 'private key' : serialNo === null ? 'serial number' : null
+  if (absent !== null)
+    return warn(check, `not checked, because the ${absent} could not be read`, 'Mend that first.')
   return ok(check, `certificate, private key and serial number belong together; until ${end}`)
 }
 

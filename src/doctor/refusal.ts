@@ -19,7 +19,7 @@ export function explainRefusal(check: string, exam: AnsweredExam, signer: Signer
       'Compare WECHATPAY_MCHID with 商户平台 → 账户中心 → 商户信息; a 服务商 gives its own number here, not the sub-merchant’s.',
     )
   }
-  if (code === 'NO_AUTH' || status === 403) {
+  if (code === 'NO_AUTH' || (status === 403 && code !== '')) {
     return fail(
       check,
       `${said}: ${message || 'not allowed'}; the signature holds, the permission is missing`,
@@ -35,6 +35,13 @@ export function explainRefusal(check: string, exam: AnsweredExam, signer: Signer
   }
   if (status === 429 || status >= 500) {
     return warn(check, `${said}: WeChat Pay is busy or in trouble`, 'Run doctor again in a minute.')
+  }
+  if (code === '') {
+    return fail(
+      check,
+      `${said}, without a word of WeChat Pay’s: something else answers at this address`,
+      'Look at WECHATPAY_BASE_URLS, and at the proxy or gateway in between: calls must pass it, and no redirection is followed.',
+    )
   }
   const todo =
     'If it is so at every run, give this line to WeChat Pay’s support, with the Request-ID.'

@@ -7,7 +7,6 @@ import {
   missingSettings,
   readApiv3Key,
   settingReaders,
-  unknownSettings,
 } from '../config.ts'
 import { apiSecurity, type Check, fail, ok, saidBy, warn } from './check.ts'
 
@@ -69,20 +68,21 @@ const settings: readonly Setting[] = [
   },
 ]
 
-const toldWithout: readonly Setting['part'][] = ['mode', 'baseUrls', 'serialNo']
+/** In place of the serial number, which stands in it. */
+const certificate: Setting = {
+  check: 'certificate',
+  name: 'WECHATPAY_CERTIFICATE_FILE',
+  todo: `Use apiclient_cert.pem from ${apiSecurity} → 商户API证书, readable to the service’s user.`,
+  part: 'serialNo',
+}
+
+const toldWithout: readonly Setting['part'][] = ['mode', 'baseUrls']
 
 /** Reads every setting by itself: all mistakes are told, and what is sound goes on to be tried. */
 export function checkSettings(env: Environment): { readable: Readable; checks: Check[] } {
   const missing = missingSettings(env)
   const choices = missing.filter(name => !settings.some(known => known.name === name))
-  const checks = unknownSettings(env).map(name =>
-    fail(
-      'settings',
-      `${name} is not a setting of this service`,
-      'Mend its spelling or take it out.',
-    ),
-  )
-  checks.push(...choices.map(what => fail('settings', `${what} must be set`, where.publicKey)))
+  const checks = choices.map(what => fail('settings', `${what} must be set`, where.publicKey))
   const readable: Readable = {
     mode: null,
     mchid: null,
@@ -98,19 +98,19 @@ export function checkSettings(env: Environment): { readable: Readable; checks: C
     { check, name, todo }: Omit<Setting, 'part'>,
     read: (env: Environment) => Readable[K],
   ): void {
-    const confused = confusion(key, env[name] ?? '')
+    const confused = name === certificate.name ? null : confusion(key, env[name] ?? '')
     try {
-      refuseSpecial(key, env[name])
       const value = read(env)
       readable[key] = value
       if (value === null) return
-      checks.push(confused ?? ok(check, describe(key, value, env[name] ?? '')))
+      checks.push(confused ?? ok(check, describe(key, value, env[name] ?? '', name)))
     } catch (cause) {
       checks.push(confused ?? fail(check, saidBy(cause), todo))
     }
   }
 
-  for (const setting of settings) {
+  for (const usual of settings) {
+    const setting = usual.part === 'serialNo' && env[certificate.name] ? certificate : usual
     const { check, name, todo, part } = setting
     if (missing.includes(name)) checks.push(fail(check, `${name} is not set`, todo))
     // What is neither set nor missing is not needed in this key mode, has a default, or is told by another setting.
@@ -168,16 +168,13 @@ function confusion(key: keyof Readable, value: string): Check | null {
   return null
 }
 
-// Opening a pipe would wait for its writer for ever.
-function refuseSpecial(key: keyof Readable, path: string | undefined): void {
-  if (!path || !['privateKey', 'publicKey', 'apiv3Key'].includes(key)) return
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (found && !found.isFile() && !found.isDirectory()) {
-    throw new Error(`${path} is no ordinary file.`)
-  }
-}
-
-function describe<K extends keyof Readable>(key: K, value: Readable[K], setting: string): string {
+function describe<K extends keyof Readable>(
+  key: K,
+  value: Readable[K],
+  setting: string,
+  name: string,
+): string {
+  if (name === certificate.name) return `serial number ${value}, ${setting}`
   if (key === 'apiv3Key') return `32 bytes, ${setting}`
   if (isKey(value)) {
     const bits = value.asymmetricKeyDetails?.modulusLength

@@ -9,18 +9,35 @@ const maxIdLength = 64
 
 const bytes = (text: string) => new TextEncoder().encode(text).length
 
-/** UTF-8 of 1 to 3 bytes a character: no emoji, and none of the rarest characters. */
-const basic = (text: string) => !/[\u{10000}-\u{10ffff}]|\p{Cc}|\p{Cs}/u.test(text)
+/** What no name may have, with the words that say so: WeChat Pay takes characters of 1 to 3 bytes of UTF-8. */
+const forbidden = [
+  [/\p{Cs}/u, 'must not have half a character', '含有损坏的字符'],
+  [
+    /[\u{10000}-\u{10ffff}]/u,
+    'must have no emoji and no characters of 4 bytes',
+    '不能包含表情符号或4字节的生僻字',
+  ],
+  [
+    /[\p{Cc}\p{Zl}\p{Zp}]/u,
+    'must have no line breaks or control characters',
+    '不能包含换行或控制字符',
+  ],
+  [
+    /[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|[\ufe00-\ufe0f]/u,
+    'must have no invisible characters, such as zero-width joiners',
+    '不能包含不可见字符，例如零宽连接符',
+  ],
+] as const
 
 const within = (max: number) =>
   say(`must have at most ${max} bytes of UTF-8`, `UTF-8 编码后最多 ${max} 字节`)
 
-export const nameSchema = z
-  .string()
-  .trim()
-  .min(1)
+export const nameSchema = forbidden
+  .reduce(
+    (schema, [pattern, en, zh]) => schema.refine(text => !pattern.test(text), say(en, zh)),
+    z.string().trim().min(1),
+  )
   .refine(text => bytes(text) <= maxNameBytes, within(maxNameBytes))
-  .refine(basic, say('must have no emoji or rare characters', '不能包含表情符号或生僻字'))
 
 export const mobileSchema = z
   .string()

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../clock.ts'
-import { AppError } from '../errors.ts'
+import { type Clock, createBreather } from '../clock.ts'
+import { AppError, isStorageFull, storageFull } from '../errors.ts'
 import type {
   GuideImport,
   GuideImports,
@@ -27,20 +27,31 @@ export type ImportProgress = {
 }
 
 export type Imports = {
-  /** Writes the file down, then registers its rows one after the other, whatever happens to the process. */
-  start(rows: readonly ReadRow[], author: string): string
+  /**
+   * Writes the file down, then registers its rows one after the other, whatever happens to the process.
+   *
+   * @throws AppError overloaded
+   */
+  start(rows: readonly ReadRow[], author: string): Promise<string>
   /** @throws AppError import_not_found */
   progress(id: string): ImportProgress
   /** Resolves when the import is through, or that time is over. */
   settled(id: string, waitMs: number): Promise<void>
   /** Goes on with what an earlier process left. */
   resume(): void
-  stop(): Promise<void>
+  /** Resolves when nothing is under way any more. */
+  ended(): Promise<void>
 }
 
 const rowsAtOnce = 8
+/** So many rows in a row without a result: it is not the rows. Nor is more registered than can be written down. */
+const patience = rowsAtOnce
+const maxUnderWay = 20
 const firstPauseMs = 1000
 const longestPauseMs = 60_000
+const purgePauseMs = 20
+
+type Turn = { after: number; settled: number; why: string | null }
 
 export function createImports({
   imports,
@@ -48,6 +59,7 @@ export function createImports({
   registrar,
   clock,
   subMchidOf,
+  stopping,
   failed,
 }: {
   imports: GuideImports
@@ -55,58 +67,89 @@ export function createImports({
   registrar: Registrar
   clock: Clock
   subMchidOf(store: Store): string | null
+  stopping: AbortSignal
   /** A defect or a storage fault that no caller is told of. */
   failed(cause: unknown): void
 }): Imports {
   const running = new Map<string, { ended: Promise<void>; waitingFor: string | null }>()
-  const stopping = new AbortController()
+  let takenIn = 0
+  let purging = Promise.resolve()
 
   function run(id: string): void {
     const state = { ended: Promise.resolve(), waitingFor: null as string | null }
     running.set(id, state)
-    state.ended = work(id, state).finally(() => running.delete(id))
+    state.ended = work(id, state).finally(() => {
+      running.delete(id)
+      purgeSoon()
+    })
   }
 
-  /** Until each row has its result: what could not be asked is asked again, ever more slowly. */
+  const pause = (ms: number) => sleep(ms, undefined, { signal: stopping }).catch(() => {})
+
+  /**
+   * Until each row has its result: what could not be asked is asked again, ever more slowly. Each turn goes on where the
+   * one before ended, so that rows that cannot be asked hold up no others.
+   */
   async function work(id: string, state: { waitingFor: string | null }): Promise<void> {
-    for (let pauseMs = firstPauseMs; !stopping.signal.aborted; ) {
-      const { left, why } = await pass(id)
-      if (left === 0) {
-        imports.end(id, clock.nowMs())
-        return
+    let turn: Turn = { after: 0, settled: 0, why: null }
+    for (let pauseMs = firstPauseMs; !stopping.aborted; ) {
+      try {
+        turn = await goThrough(id, turn.after, state)
+        if (!stopping.aborted && imports.waiting(id, 0, 1).length === 0) {
+          imports.end(id, clock.nowMs())
+          return
+        }
+      } catch (cause) {
+        failed(cause)
+        turn = { ...turn, settled: 0, why: reasonOf(cause) }
       }
-      state.waitingFor = why
-      await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
+      if (turn.why === null) continue
+      state.waitingFor = turn.why
+      if (turn.settled > 0) pauseMs = firstPauseMs
+      await pause(pauseMs)
       pauseMs = Math.min(longestPauseMs, pauseMs * 2)
     }
   }
 
-  /** Once through the rows that have no result; how many have none still, and why the last of them has not. */
-  async function pass(id: string): Promise<{ left: number; why: string | null }> {
-    const told = { left: 0, why: null as string | null }
-    let after = 0
+  /** The rows after `after` that have no result, until the last of them, or until none gets one any more. */
+  async function goThrough(
+    id: string,
+    after: number,
+    state: { waitingFor: string | null },
+  ): Promise<Turn> {
+    const turn: Turn = { after, settled: 0, why: null }
+    // Who is known already is found without any waiting.
+    const breathe = createBreather()
+    let inVain = 0
+    let isOver = false
     const next = () => {
-      const [row] = imports.waiting(id, after, 1)
-      if (row) after = row.row
+      if (isOver || inVain >= patience || stopping.aborted) return
+      const [row] = imports.waiting(id, turn.after, 1)
+      turn.after = row?.row ?? 0
+      if (!row) isOver = true
       return row
     }
     const worker = async () => {
-      for (let row = next(); row && !stopping.signal.aborted; row = next()) {
+      for (let row = next(); row; row = next()) {
+        await breathe()
         try {
           imports.settle(id, row.row, await registerRow(row.content))
+          turn.settled += 1
+          inVain = 0
+          state.waitingFor = null
         } catch (cause) {
-          told.left += 1
-          told.why = cause instanceof AppError ? cause.message : 'a defect of the service'
+          turn.why = reasonOf(cause)
+          inVain += 1
           if (!(cause instanceof AppError)) failed(cause)
         }
       }
     }
-    await Promise.all(Array.from({ length: rowsAtOnce }, worker))
-    if (stopping.signal.aborted) told.left += 1
-    return told
+    const workers = Array.from({ length: rowsAtOnce }, worker)
+    await Promise.all(workers).finally(() => Promise.allSettled(workers))
+    return turn
   }
 
-  /** @throws AppError upstream_unavailable: the row has no result yet */
+  /** @throws AppError upstream_unavailable, draining: the row has no result yet */
   async function registerRow(content: string | null): Promise<RowResult> {
     if (content === null) return refused('', 'cannot be read any more: send the row again')
     const fields: NewGuideFields = JSON.parse(content)
@@ -120,18 +163,31 @@ export function createImports({
     }
   }
 
+  function purgeSoon(): void {
+    purging = purging.then(purge).catch(failed)
+  }
+
+  async function purge(): Promise<void> {
+    while (!stopping.aborted && !imports.purge()) await pause(purgePauseMs)
+  }
+
   return {
-    start(rows, author) {
+    async start(rows, author) {
+      if (running.size + takenIn >= maxUnderWay) {
+        throw new AppError(
+          'overloaded',
+          `${maxUnderWay} imports are under way: send the file again when one of them has ended.`,
+          { retryAfterSeconds: 60 },
+        )
+      }
       const id = randomUUID()
       const entry = { id, author, createdAtMs: clock.nowMs() }
-      imports.create(
-        entry,
-        rows.map(({ row, fields, errors }) => ({
-          row,
-          content: fields === null ? null : JSON.stringify(fields),
-          errors,
-        })),
-      )
+      takenIn += 1
+      try {
+        await imports.create(entry, rows.values().map(written))
+      } finally {
+        takenIn -= 1
+      }
       run(id)
       return id
     },
@@ -153,13 +209,23 @@ export function createImports({
 
     resume() {
       for (const { id } of imports.unfinished()) run(id)
+      purgeSoon()
     },
 
-    async stop() {
-      stopping.abort()
+    async ended() {
       await Promise.all([...running.values()].map(({ ended }) => ended))
+      await purging
     },
   }
+}
+
+function written({ row, fields, errors }: ReadRow) {
+  return { row, content: fields === null ? null : JSON.stringify(fields), errors }
+}
+
+function reasonOf(cause: unknown): string {
+  if (cause instanceof AppError) return cause.message
+  return isStorageFull(cause) ? storageFull().message : 'a defect of the service'
 }
 
 function isOpen({ endedAtMs }: GuideImport): boolean {

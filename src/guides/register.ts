@@ -3,6 +3,8 @@ import type { Guides, Sighting } from '../mirror/guides.ts'
 import type { Store } from '../mirror/mirror.ts'
 import type { UpstreamGuide } from '../wechatpay/guides.ts'
 import type { NewGuideFields } from './fields.ts'
+import { findGuide } from './pages.ts'
+import { createTurns } from './turns.ts'
 import { maxAttempts, refusedBy, type Upstream, unavailable } from './upstream.ts'
 
 /** `registered` by this call, or `known` before it. */
@@ -12,7 +14,7 @@ export type Registrar = {
   /**
    * Registers a guide once, however often it is asked, and has written the guide_id down when it answers.
    *
-   * @throws AppError refused_upstream, upstream_unavailable
+   * @throws AppError refused_upstream, upstream_unavailable, draining
    */
   register(store: Store, subMchid: string | null, fields: NewGuideFields): Promise<Registered>
 }
@@ -26,8 +28,7 @@ export function createRegistrar({
   upstream: Upstream
   clock: Clock
 }): Registrar {
-  /** Two registrations of one employee go one after the other, so that the second finds the first. */
-  const underWay = new Map<string, Promise<Registered>>()
+  const turns = createTurns()
 
   function keep(sighting: Sighting): void {
     guides.keep(sighting, clock.nowMs())
@@ -38,11 +39,8 @@ export function createRegistrar({
     subMchid: string | null,
     userid: string,
   ): Promise<UpstreamGuide | null> {
-    const page = await upstream.ask(subMchid, attempted =>
-      upstream.calls.queryGuides({ ...attempted, storeId, by: { userid }, limit: 10, offset: 0 }),
-    )
-    if (page.kind === 'rejected') throw refusedBy(page)
-    return page.value.guides.find(guide => guide.userid === userid) ?? null
+    const wanted = { subMchid, storeId, by: { userid } }
+    return findGuide(upstream, wanted, guide => guide.userid === userid)
   }
 
   /** Asks before it registers, each time: an answer that was lost may have been a registration. */
@@ -80,7 +78,13 @@ export function createRegistrar({
           },
         }),
       )
-      if (reply.kind === 'rejected') throw refusedBy(reply)
+      if (reply.kind === 'rejected') {
+        // It may be refused because of the attempt before, which was carried out after all.
+        const own = status === 'registered' ? await findUpstream(store, subMchid, userid) : null
+        if (!own) throw refusedBy(reply)
+        keep({ guideId: own.guideId, storeId, userid, workId: null, profile: profileOf(fields) })
+        return { guideId: own.guideId, status }
+      }
       status = 'registered'
       if (reply.kind === 'accepted') {
         const { guideId } = reply.value
@@ -93,23 +97,11 @@ export function createRegistrar({
   }
 
   return {
-    async register(store, subMchid, fields) {
-      const key = `${store.storeId}/${fields.userid}`
-      const before = underWay.get(key)
-      const own = (before ? before.then(ignore, ignore) : Promise.resolve()).then(() =>
-        registerOnce(store, subMchid, fields),
-      )
-      underWay.set(key, own)
-      try {
-        return await own
-      } finally {
-        if (underWay.get(key) === own) underWay.delete(key)
-      }
-    },
+    // Two registrations of one employee go one after the other, so that the second finds the first.
+    register: (store, subMchid, fields) =>
+      turns.take(`${store.storeId}/${fields.userid}`, () => registerOnce(store, subMchid, fields)),
   }
 }
-
-function ignore(): void {}
 
 function profileOf({ name, mobile, avatar, qr_code, group_qrcode }: NewGuideFields) {
   return {

@@ -7,28 +7,33 @@ import type { GuideCalls, UpstreamGuide } from '../wechatpay/guides.ts'
 import { readCopied } from './adopt.ts'
 import type { GuideChangeFields, NewGuideFields } from './fields.ts'
 import { createImports, type Imports } from './imports.ts'
+import { findGuide } from './pages.ts'
 import { createRegistrar, type Registered } from './register.ts'
 import { createSync, type Sync } from './sync.ts'
+import { createTurns } from './turns.ts'
 import { updateGuide } from './update.ts'
-import { createUpstream, refusedBy } from './upstream.ts'
+import { createUpstream } from './upstream.ts'
 
 export type Registry = {
   readonly sync: Sync
   readonly imports: Imports
-  /** @throws AppError refused_upstream, upstream_unavailable */
+  /** @throws AppError refused_upstream, upstream_unavailable, draining */
   register(store: Store, fields: NewGuideFields): Promise<Registered>
   /** Takes a guide of personal WeChat over, once WeChat Pay has confirmed them. @throws AppError guide_not_found */
   adopt(store: Store, copied: string): Promise<Guide>
-  /** @throws AppError guide_not_found, personal_guide, refused_upstream, upstream_unavailable */
+  /** @throws AppError guide_not_found, personal_guide, refused_upstream, upstream_unavailable, draining */
   update(guideId: string, fields: GuideChangeFields): Promise<Guide>
   /** Forgets name, mobile and links. @throws AppError guide_not_found */
   erase(guideId: string): void
   /** Begins what goes on in the background. */
   start(): void
+  /** Begins no call any more, and ends with those under way. */
   stop(): Promise<void>
 }
 
 const resealPauseMs = 20
+/** A sync that failed as a whole is not begun again before. */
+const failedSyncPauseMs = 600_000
 
 /** The guides, here and at WeChat Pay: the use case of those who register them. */
 export function createRegistry({
@@ -55,60 +60,56 @@ export function createRegistry({
   failed(cause: unknown): void
 }): Registry {
   const subMchidOf = ({ merchant }: Store) => (mode === 'partner' ? merchant : null)
-  const upstream = createUpstream({ calls, clock, ratePerSecond })
+  const ending = new AbortController()
+  const stopping = ending.signal
+  const turns = createTurns()
+  const upstream = createUpstream({ calls, clock, ratePerSecond, stopping })
   const registrar = createRegistrar({ guides, upstream, clock })
-  const sync = createSync({ mirror, guides, upstream, clock, subMchidOf })
+  const sync = createSync({ mirror, guides, upstream, clock, subMchidOf, stopping, failed })
   const imports = createImports({
     imports: guideImports,
     mirror,
     registrar,
     clock,
     subMchidOf,
+    stopping,
     failed,
   })
   let timer: NodeJS.Timeout | null = null
-  let isStopped = false
 
   function present(guideId: string): Guide {
     const guide = guides.find(guideId)
-    if (!guide) throw new AppError('guide_not_found', `Guide ${guideId} is not known here.`)
+    if (!guide) throw new AppError('guide_not_found', 'There is no such guide here.')
     return guide
   }
 
-  function later(work: () => Promise<unknown>, ms: number): void {
-    if (isStopped) return
-    timer = setTimeout(() => void work().catch(failed), ms)
+  function syncIn(ms: number): void {
+    if (stopping.aborted || syncEveryMs === 0) return
+    timer = setTimeout(() => {
+      sync.run().then(syncLater, () => syncIn(failedSyncPauseMs))
+    }, ms)
     timer.unref()
   }
 
-  async function syncNow(): Promise<void> {
-    await sync.run().finally(syncLater)
-  }
-
   function syncLater(): void {
-    if (syncEveryMs === 0) return
     const last = mirror.lastSync()?.endedAtMs ?? 0
-    later(syncNow, Math.min(syncEveryMs, Math.max(1000, last + syncEveryMs - clock.nowMs())))
+    syncIn(Math.min(syncEveryMs, Math.max(1000, last + syncEveryMs - clock.nowMs())))
   }
 
   async function resealAll(): Promise<void> {
-    while (!isStopped && !guides.reseal()) {
+    while (!stopping.aborted && !(guides.reseal() && guideImports.reseal())) {
       await new Promise(done => setTimeout(done, resealPauseMs))
     }
   }
 
   async function confirm(store: Store, mobile: string | null, guideId: string | null) {
+    const by = mobile === null ? null : { mobile }
     const { storeId } = store
-    for (let offset = 0; ; offset += 10) {
-      const by = mobile === null ? null : { mobile }
-      const page = await upstream.ask(subMchidOf(store), attempted =>
-        calls.queryGuides({ ...attempted, storeId, by, limit: 10, offset }),
-      )
-      if (page.kind === 'rejected') throw refusedBy(page)
-      const { guides: found, totalCount } = page.value
-      const match = found.find(one => guideId === null || one.guideId === guideId)
-      if (match || found.length === 0 || offset + found.length >= totalCount) return match ?? null
-    }
+    return findGuide(
+      upstream,
+      { subMchid: subMchidOf(store), storeId, by },
+      guide => guideId === null || guide.guideId === guideId,
+    )
   }
 
   return {
@@ -136,13 +137,15 @@ export function createRegistry({
       return present(found.guideId)
     },
 
-    async update(guideId, fields) {
-      const guide = present(guideId)
-      const store = mirror.store(guide.storeId)
-      if (!store) throw new Error(`guide ${guideId} is of a store that is not known`)
-      await updateGuide({ guides, upstream }, guide, subMchidOf(store), fields)
-      return present(guideId)
-    },
+    // Two changes of one guide go one after the other, so that the mirror has the later one too.
+    update: (guideId, fields) =>
+      turns.take(guideId, async () => {
+        const guide = present(guideId)
+        const store = mirror.store(guide.storeId)
+        if (!store) throw new Error(`guide ${guideId} is of a store that is not known`)
+        await updateGuide({ guides, upstream }, guide, subMchidOf(store), fields)
+        return present(guideId)
+      }),
 
     erase(guideId) {
       present(guideId)
@@ -156,9 +159,9 @@ export function createRegistry({
     },
 
     async stop() {
-      isStopped = true
+      ending.abort()
       if (timer) clearTimeout(timer)
-      await Promise.all([sync.stop(), imports.stop()])
+      await Promise.all([sync.ended(), imports.ended()])
     },
   }
 }

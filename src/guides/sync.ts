@@ -1,12 +1,15 @@
-import type { Clock } from '../clock.ts'
-import { AppError } from '../errors.ts'
-import type { Guide, Guides } from '../mirror/guides.ts'
+import { type Clock, createBreather } from '../clock.ts'
+import { AppError, isStorageFull, storageFull } from '../errors.ts'
+import type { Guide, Guides, Written } from '../mirror/guides.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
-import { maxPageSize, type UpstreamGuide } from '../wechatpay/guides.ts'
-import { refusedBy, type Upstream } from './upstream.ts'
+import type { UpstreamGuide } from '../wechatpay/guides.ts'
+import { readGuides } from './pages.ts'
+import type { Upstream } from './upstream.ts'
 
 /** `missing`: not found this time; `gone`: not found twice in a row, and in no decision any more. */
 export type Finding = 'new' | 'changed' | 'restored' | 'missing' | 'gone'
+
+type Found = { store_id: number; guide_id: string; finding: Finding; fields?: string[] }
 
 export type SyncReport = {
   started_at: string
@@ -20,21 +23,25 @@ export type SyncReport = {
   missing: number
   gone: number
   /** The first of them. */
-  findings: { store_id: number; guide_id: string; finding: Finding; fields?: string[] }[]
+  findings: Found[]
   failed: { store_id: number; why: string }[]
 }
 
 export type Sync = {
-  /** Goes through all stores; a sync that is under way is joined. */
+  /**
+   * Goes through all stores; a sync that is under way is joined.
+   *
+   * @throws AppError storage_full, draining
+   */
   run(): Promise<SyncReport>
   /** Of the one under way, else of the last. */
   progress(): SyncReport | null
-  /** Ends after the pages under way. */
-  stop(): Promise<void>
+  /** Resolves when nothing is under way any more. */
+  ended(): Promise<void>
 }
 
 const storesAtOnce = 4
-const maxGuidesOfStore = 5000
+const guidesASlice = 50
 const maxFindings = 1000
 const maxFailed = 1000
 
@@ -44,75 +51,107 @@ export function createSync({
   upstream,
   clock,
   subMchidOf,
+  stopping,
+  failed,
 }: {
   mirror: Mirror
   guides: Guides
   upstream: Upstream
   clock: Clock
   subMchidOf(store: Store): string | null
+  stopping: AbortSignal
+  /** Why a sync broke off: whoever asked for it may not wait for its end. */
+  failed(cause: unknown): void
 }): Sync {
   let underWay: { report: SyncReport; ended: Promise<SyncReport> } | null = null
-  let isStopped = false
 
+  /**
+   * Nobody is missing before the last store was read, for they may have moved there; nor who was registered or changed
+   * by anybody meanwhile.
+   */
   async function syncAll(report: SyncReport): Promise<SyncReport> {
     const stores = mirror.stores()
     report.stores = stores.length
-    const left = stores.values()
-    const worker = async () => {
-      for (const store of left) {
-        if (isStopped) return
-        await syncStore(store, report)
-        report.stores_done += 1
+    const written = guides.watch()
+    try {
+      const absent: Absent[] = []
+      let broken = false
+      const left = stores.values()
+      const worker = async () => {
+        for (const store of left) {
+          if (stopping.aborted || broken) return
+          try {
+            absent.push(...(await syncStore(store, report)))
+          } catch (cause) {
+            broken = true
+            throw cause
+          }
+          report.stores_done += 1
+        }
       }
+      const workers = Array.from({ length: storesAtOnce }, worker)
+      await Promise.all(workers).finally(() => Promise.allSettled(workers))
+      if (stopping.aborted) throw new AppError('draining', 'The service stops: sync again.')
+      await missAll(
+        absent.filter(({ guideId }) => !written.has(guideId)),
+        report,
+      )
+    } finally {
+      written.close()
     }
-    await Promise.all(Array.from({ length: storesAtOnce }, worker))
     const endedAtMs = clock.nowMs()
-    report.ended_at = new Date(endedAtMs).toISOString()
-    if (!isStopped) mirror.keepSync(endedAtMs, JSON.stringify(report))
-    return report
+    const ended = { ...report, ended_at: new Date(endedAtMs).toISOString() }
+    mirror.keepSync(endedAtMs, JSON.stringify(ended))
+    return ended
   }
 
-  async function syncStore(store: Store, report: SyncReport): Promise<void> {
+  /** Who of the store's guides was not to be found; nobody when not every page could be read. */
+  async function syncStore(store: Store, report: SyncReport): Promise<Absent[]> {
+    const { storeId } = store
+    const written = guides.watch()
     try {
-      const sightings = await readStore(store)
-      compare(store, sightings, report)
+      const seen = await readGuides(upstream, { subMchid: subMchidOf(store), storeId })
+      await compare(store, [...seen.values()], written, report)
+      report.guides += seen.size
+      return mirror
+        .guidesOf(storeId)
+        .filter(guideId => !seen.has(guideId))
+        .map(guideId => ({ storeId, guideId }))
     } catch (cause) {
       if (!(cause instanceof AppError)) throw cause
-      if (report.failed.length >= maxFailed) return
-      report.failed.push({ store_id: store.storeId, why: cause.message })
-    }
-  }
-
-  /** @throws AppError when not every page could be read: nobody is missing from half a list */
-  async function readStore(store: Store): Promise<Map<string, UpstreamGuide>> {
-    const { storeId } = store
-    const seen = new Map<string, UpstreamGuide>()
-    for (let offset = 0; ; offset += maxPageSize) {
-      const page = await upstream.ask(subMchidOf(store), attempted =>
-        upstream.calls.queryGuides({ ...attempted, storeId, by: null, limit: maxPageSize, offset }),
-      )
-      if (page.kind === 'rejected') throw refusedBy(page)
-      const { guides: found, totalCount } = page.value
-      for (const guide of found) seen.set(guide.guideId, guide)
-      if (totalCount > maxGuidesOfStore) throw incomplete(`it has ${totalCount} guides`)
-      if (offset + found.length >= totalCount) {
-        if (seen.size < totalCount) throw incomplete('its list changed while it was read')
-        return seen
+      if (report.failed.length < maxFailed) {
+        report.failed.push({ store_id: storeId, why: cause.message })
       }
-      if (found.length === 0) throw incomplete('its list ended early')
+      return []
+    } finally {
+      written.close()
     }
   }
 
-  function compare(store: Store, seen: Map<string, UpstreamGuide>, report: SyncReport): void {
-    const nowMs = clock.nowMs()
-    const tell = (guideId: string, finding: Finding, fields?: string[]) => {
-      report[finding] += 1
-      if (report.findings.length >= maxFindings) return
-      const found = { store_id: store.storeId, guide_id: guideId, finding }
-      report.findings.push(fields ? { ...found, fields } : found)
+  /** What was written since the pages were asked for is newer than they. */
+  async function compare(
+    store: Store,
+    seen: readonly UpstreamGuide[],
+    written: Written,
+    report: SyncReport,
+  ): Promise<void> {
+    const breathe = createBreather()
+    for (let at = 0; at < seen.length; at += guidesASlice) {
+      const slice = seen.slice(at, at + guidesASlice).filter(one => !written.has(one.guideId))
+      tell(
+        report,
+        guides.together(() => compareSlice(store, slice)),
+      )
+      await breathe()
     }
+  }
+
+  function compareSlice(store: Store, slice: readonly UpstreamGuide[]): Found[] {
+    const nowMs = clock.nowMs()
+    const { storeId } = store
     const unchanged: string[] = []
-    for (const sighting of seen.values()) {
+    const found: Found[] = []
+    for (const sighting of slice) {
       const { guideId, name, mobile, userid, workId } = sighting
       const before = guides.find(guideId)
       const fields = before ? differing(before, store, sighting) : []
@@ -120,27 +159,43 @@ export function createSync({
         unchanged.push(guideId)
         continue
       }
-      const { storeId } = store
       guides.keep({ guideId, storeId, userid, workId, profile: { name, mobile } }, nowMs)
-      if (!before) tell(guideId, 'new')
-      else if (before.state !== 'registered') tell(guideId, 'restored')
-      else tell(guideId, 'changed', fields)
+      const told = { store_id: storeId, guide_id: guideId }
+      if (!before) found.push({ ...told, finding: 'new' })
+      else if (before.state !== 'registered') found.push({ ...told, finding: 'restored' })
+      else found.push({ ...told, finding: 'changed', fields })
     }
     guides.seen(unchanged, nowMs)
-    for (const guide of guides.ofStore(store.storeId)) {
-      if (seen.has(guide.guideId) || guide.state === 'gone') continue
-      tell(guide.guideId, guides.miss(guide) ? 'gone' : 'missing')
+    return found
+  }
+
+  async function missAll(absent: readonly Absent[], report: SyncReport): Promise<void> {
+    const breathe = createBreather()
+    for (let at = 0; at < absent.length; at += guidesASlice) {
+      const slice = absent.slice(at, at + guidesASlice)
+      const found = guides.together(() =>
+        slice.map(({ storeId, guideId }): Found => {
+          const finding = guides.miss(guideId) ? 'gone' : 'missing'
+          return { store_id: storeId, guide_id: guideId, finding }
+        }),
+      )
+      tell(report, found)
+      await breathe()
     }
-    report.guides += seen.size
   }
 
   return {
     run() {
       if (underWay) return underWay.ended
       const report = emptyReport(clock.nowMs())
-      const ended = syncAll(report).finally(() => {
-        underWay = null
-      })
+      const ended = syncAll(report)
+        .catch(cause => {
+          if (!stopping.aborted) failed(cause)
+          throw isStorageFull(cause) ? storageFull() : cause
+        })
+        .finally(() => {
+          underWay = null
+        })
       underWay = { report, ended }
       return ended
     },
@@ -151,11 +206,17 @@ export function createSync({
       return last ? JSON.parse(last.report) : null
     },
 
-    async stop() {
-      isStopped = true
+    async ended() {
       await underWay?.ended.catch(() => {})
     },
   }
+}
+
+type Absent = { storeId: number; guideId: string }
+
+function tell(report: SyncReport, found: readonly Found[]): void {
+  for (const { finding } of found) report[finding] += 1
+  report.findings.push(...found.slice(0, maxFindings - report.findings.length))
 }
 
 /** What WeChat Pay has otherwise; of an erased guide nothing is compared that was forgotten. */
@@ -170,10 +231,6 @@ function differing(before: Guide, store: Store, sighting: UpstreamGuide): string
     mobile: !isErased && mobile !== null && mobile !== before.profile?.mobile,
   }
   return Object.entries(changed).flatMap(([field, differs]) => (differs ? [field] : []))
-}
-
-function incomplete(why: string): AppError {
-  return new AppError('upstream_unavailable', `The store was not read to the end: ${why}.`)
 }
 
 function emptyReport(nowMs: number): SyncReport {

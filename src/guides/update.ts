@@ -1,15 +1,17 @@
 import { AppError } from '../errors.ts'
 import type { Guide, Guides, Profile } from '../mirror/guides.ts'
 import type { GuideChanges } from '../wechatpay/guides.ts'
+import { hide } from './discreet.ts'
 import type { GuideChangeFields } from './fields.ts'
 import { refusedBy, type Upstream } from './upstream.ts'
 
+const nothing: Profile = { name: null, mobile: null }
 const wecomOnly = ['qr_code', 'group_qrcode'] as const
 
 /**
  * Changes what differs from what is known, at WeChat Pay first; the mirror has it once that is accepted.
  *
- * @throws AppError personal_guide, refused_upstream, upstream_unavailable
+ * @throws AppError personal_guide, refused_upstream, upstream_unavailable, draining
  */
 export async function updateGuide(
   { guides, upstream }: { guides: Guides; upstream: Upstream },
@@ -18,16 +20,15 @@ export async function updateGuide(
   fields: GuideChangeFields,
 ): Promise<void> {
   refuseWecomLinks(guide, fields)
-  const before: Profile = guide.profile ?? { name: null, mobile: null }
-  const changes = differing(before, fields)
+  const changes = differing(guide.profile ?? nothing, fields)
   if (Object.keys(changes).length === 0) return
   const { guideId } = guide
   const reply = await upstream.ask(subMchid, async attempted => {
     const outcome = await upstream.calls.updateGuide({ ...attempted, guideId, changes })
     return outcome.kind === 'accepted' ? { ...outcome, value: null } : outcome
   })
-  if (reply.kind === 'rejected') throw refusedBy(reply)
-  guides.setProfile(guideId, { ...before, ...changes })
+  if (reply.kind === 'rejected') throw refusedBy(hide(reply, guide))
+  guides.change(guide, changes)
 }
 
 function refuseWecomLinks({ userid, workId }: Guide, fields: GuideChangeFields): void {

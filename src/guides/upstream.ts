@@ -13,13 +13,13 @@ export type Upstream = {
   /**
    * Makes the call until it is answered, `maxAttempts` times at most; safe for calls that may be carried out twice.
    *
-   * @throws AppError upstream_unavailable
+   * @throws AppError upstream_unavailable, draining
    */
   ask<T>(
     subMchid: string | null,
     call: (attempted: Attempted) => Promise<Reply<T>>,
   ): Promise<Answered<T>>
-  /** One attempt, whatever it brings. */
+  /** One attempt, whatever it brings. @throws AppError draining */
   once<T extends Reply<unknown> | Outcome>(
     subMchid: string | null,
     attempt: number,
@@ -38,17 +38,21 @@ export function createUpstream({
   calls,
   clock,
   ratePerSecond,
+  stopping,
   maxInAir = 8,
   random = Math.random,
 }: {
   calls: GuideCalls
   clock: Clock
   ratePerSecond: number
+  /** Begins nothing afterwards. */
+  stopping: AbortSignal
   maxInAir?: number
   random?: () => number
 }): Upstream {
   const gate = createGate(maxInAir)
-  const pace = createPace(clock, ratePerSecond)
+  const wait = (ms: number) => sleep(ms, undefined, { signal: stopping }).catch(() => {})
+  const pace = createPace(clock, ratePerSecond, wait)
 
   const upstream: Upstream = {
     calls,
@@ -66,6 +70,7 @@ export function createUpstream({
       await gate.enter()
       try {
         await pace()
+        if (stopping.aborted) throw new AppError('draining', 'The service stops: ask again.')
         const host = attempt % calls.hosts.length
         return await call({ subMchid, host, timeoutMs: attemptTimeoutMs })
       } finally {
@@ -76,7 +81,7 @@ export function createUpstream({
     async pause(attempt, outcome) {
       const asked = outcome.kind === 'unknown' ? outcome.retryAfterMs : null
       const backoffMs = Math.min(longestPauseMs, firstPauseMs * 2 ** attempt) * random()
-      await sleep(Math.min(longestPauseMs, Math.max(backoffMs, asked ?? 0)))
+      await wait(Math.min(longestPauseMs, Math.max(backoffMs, asked ?? 0)))
     },
   }
   return upstream
@@ -113,13 +118,17 @@ function createGate(places: number) {
 }
 
 /** At most so many starts a second, evenly. */
-function createPace({ monotonicMs }: Clock, perSecond: number): () => Promise<void> {
+function createPace(
+  { monotonicMs }: Clock,
+  perSecond: number,
+  wait: (ms: number) => Promise<void>,
+): () => Promise<void> {
   const intervalMs = 1000 / perSecond
   let nextMs = 0
   return async () => {
     const nowMs = monotonicMs()
     const startMs = Math.max(nowMs, nextMs)
     nextMs = startMs + intervalMs
-    if (startMs > nowMs) await sleep(startMs - nowMs)
+    if (startMs > nowMs) await wait(startMs - nowMs)
   }
 }

@@ -15,7 +15,7 @@ import {
   createRouter,
   type Env,
   findStore,
-  instantSchema,
+  instantQuery,
   isoOf,
   json,
   storeParams,
@@ -64,7 +64,7 @@ const publishQuery = z.strictObject({
       param: { in: 'query' },
       description: 'Validates and lints, writes nothing; If-Match may be left out.',
     }),
-  effective_at: instantSchema.optional().openapi({
+  effective_at: instantQuery.optional().openapi({
     param: { in: 'query' },
     description: 'When it takes effect, up to 400 days ahead; absent: at once.',
   }),
@@ -115,7 +115,7 @@ export function createDocumentRoutes({ mirror, clock, gate }: ManagerDeps) {
           request: {
             params: storeParams,
             query: z.strictObject({
-              at: instantSchema.optional().openapi({ param: { in: 'query' } }),
+              at: instantQuery.optional(),
             }),
           },
           responses: { 200: { description: 'The document', content: json(schema) }, ...refusals },

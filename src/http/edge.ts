@@ -26,6 +26,18 @@ export const instantSchema = z.iso
   .refine(text => /^20\d\d-/.test(text), say('must be in this century', '应在本世纪内'))
   .openapi({ format: 'date-time', example: '2026-11-23T10:00:00+08:00' })
 
+/** The same in a query string, where the + of an offset arrives as a space unless it was escaped. */
+export const instantQuery = z
+  .string()
+  .transform(text => text.replace(/ (?=\d\d:\d\d$)/, '+'))
+  .pipe(instantSchema)
+  .openapi({
+    param: { in: 'query' },
+    type: 'string',
+    format: 'date-time',
+    example: '2026-11-23T10:00:00+08:00',
+  })
+
 export const isoOf = (atMs: number): string => new Date(atMs).toISOString()
 
 export const storeIdSchema = z.int().positive().openapi({ example: 1234 })

@@ -5,6 +5,7 @@ import type { ReadRow } from '../guides/imports.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import { say } from '../rules/names.ts'
 import type { Language } from './language.ts'
+import { looksLikeField } from './problem.ts'
 import { type FileFormat, type RowError, readFileRows } from './table-file.ts'
 
 // In a table all cells are text.
@@ -46,7 +47,11 @@ export async function readGuideFile(
       rows.push({
         row,
         fields: null,
-        errors: one.errors.map(({ column, message }) => ({ column, message })),
+        // They are kept, unsealed: a column that nobody knows may be a name.
+        errors: one.errors.map(({ column, message }) => ({
+          column: looksLikeField(column) ? column : '',
+          message,
+        })),
       })
       continue
     }

@@ -1,5 +1,5 @@
+import { createBreather } from '../clock.ts'
 import type { Guide, Guides } from '../mirror/guides.ts'
-import { createBreather } from './table-file.ts'
 
 type Wanted = { storeId: number | null; q: string | null; after: string; limit: number }
 type Found = { guides: Guide[]; next: string | null }

@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { AppError } from '../errors.ts'
 import { guideChangesSchema, newGuideSchema } from '../guides/fields.ts'
 import type { ImportProgress } from '../guides/imports.ts'
@@ -89,9 +89,15 @@ const importSchema = z
 
 const guideParams = z.object({ guide_id: guideIdSchema })
 
+/** Names and mobiles are for whoever asked, and for no cache on the way. */
+const noStore: MiddlewareHandler<Env> = async (context, next) => {
+  context.header('Cache-Control', 'no-store')
+  await next()
+}
+
 /** How long a caller who does not say otherwise waits for a file or a sync. */
 const defaultWaitMs = 20_000
-const rowsAtOnce = 10_000
+const rowsAtOnce = 1000
 
 export type GuideDeps = ManagerDeps & {
   registry: Registry
@@ -107,10 +113,10 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   routes.openAPIRegistry.register('CopiedGuide', copiedSchema)
 
   const search = createGuideSearch(guides)
-  const common = { security: bearer, middleware: gate('admin') }
+  const common = { security: bearer, middleware: [noStore, gate('admin')] }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden')
   const bodyRefusals = problems('body_too_large', 'unsupported_media_type', 'storage_full')
-  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable')
+  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable', 'draining')
 
   function viewImport({ id, isRunning, counts, waitingFor }: ImportProgress, after: number) {
     const found = guideImports.rows(id, after, rowsAtOnce + 1)
@@ -196,7 +202,6 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
           limit,
         })
         const synced = mirror.lastSync()
-        context.header('Cache-Control', 'no-store')
         return context.json(
           {
             guides: page.guides.map(viewGuide),
@@ -228,13 +233,12 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const fields = await readBody(
           context,
           newGuideSchema,
-          { en: 'guide', zh: '服务人员' },
+          { en: 'guide', zh: '服务人员', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, fields.store_id)
         const { guideId, status } = await registry.register(store, fields)
-        const guide = viewGuide(present(guides.find(guideId), guideId))
-        context.header('Cache-Control', 'no-store')
+        const guide = viewGuide(present(guides.find(guideId)))
         return status === 'known' ? context.json(guide, 200) : context.json(guide, 201)
       },
     )
@@ -266,6 +270,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
           202: { description: 'Under way: see Location', content: json(importSchema) },
           ...refusals,
           ...bodyRefusals,
+          ...problems('storage_full', 'overloaded'),
         },
       }),
       async context => {
@@ -277,7 +282,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         if (context.req.valid('query').dry_run === 'true') {
           return context.json(viewDryRun(rows), 200)
         }
-        const id = registry.imports.start(rows, authorOf(context.var.key))
+        const id = await registry.imports.start(rows, authorOf(context.var.key))
         await registry.imports.settled(id, waitMs)
         const seen = viewImport(registry.imports.progress(id), 0)
         if (seen.status === 'done') return context.json(seen, 200)
@@ -325,13 +330,13 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         responses: {
           200: { description: 'What was found', content: json(syncSchema) },
           202: { description: 'Under way: GET /guides/sync', content: json(syncSchema) },
-          ...problems('unauthorized', 'forbidden'),
+          ...problems('unauthorized', 'forbidden', 'storage_full', 'draining'),
         },
       }),
       async context => {
         const waitMs = waitMsOf(context)
         const ended = registry.sync.run()
-        // Told to whoever asks next, if not to this caller.
+        // Told to the log, if not to this caller.
         ended.catch(() => {})
         const report = await within(ended, waitMs)
         if (report) return context.json(report, 200)
@@ -378,11 +383,10 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const { store_id, text } = await readBody(
           context,
           copiedSchema,
-          { en: 'copied text', zh: '复制的内容' },
+          { en: 'copied text', zh: '复制的内容', people: true },
           answerLanguage(context),
         )
         const store = findStore(context, mirror, store_id)
-        context.header('Cache-Control', 'no-store')
         return context.json(viewGuide(await registry.adopt(store, text)), 200)
       },
     )
@@ -401,8 +405,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
       }),
       context => {
         const { guide_id: guideId } = context.req.valid('param')
-        context.header('Cache-Control', 'no-store')
-        return context.json(viewGuide(present(guides.find(guideId), guideId)), 200)
+        return context.json(viewGuide(present(guides.find(guideId))), 200)
       },
     )
     .openapi(
@@ -427,10 +430,9 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
         const changes = await readBody(
           context,
           guideChangesSchema,
-          { en: 'change', zh: '修改内容' },
+          { en: 'change', zh: '修改内容', people: true },
           answerLanguage(context),
         )
-        context.header('Cache-Control', 'no-store')
         return context.json(viewGuide(await registry.update(guideId, changes)), 200)
       },
     )
@@ -474,9 +476,9 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, gate
   }
 }
 
-function present(guide: Guide | null, guideId: string): Guide {
+function present(guide: Guide | null): Guide {
   if (guide) return guide
-  throw new AppError('guide_not_found', `Guide ${guideId} is not known here.`)
+  throw new AppError('guide_not_found', 'There is no such guide here.')
 }
 
 export function viewGuide(guide: Guide): z.infer<typeof guideSchema> {

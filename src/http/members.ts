@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { mayEnter } from '../access/keys.ts'
+import { createBreather } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { MemberOwner, Mirror } from '../mirror/mirror.ts'
 import type { KnownGuide } from '../rules/eligibility.ts'
@@ -21,7 +22,7 @@ import { bodyRef, type ManagerDeps } from './manager.ts'
 import { maxRowErrors, memberIdSchema, type OwnerRow, readOwnerFile } from './owner-file.ts'
 import { problems, refusal } from './problem.ts'
 import { readBody } from './read-body.ts'
-import { createBreather, decodeFile, formatOf, type RowError } from './table-file.ts'
+import { decodeFile, formatOf, type RowError } from './table-file.ts'
 
 const newOwnerSchema = z
   .strictObject({ guide_id: guideIdSchema, expires_at: instantSchema.optional() })

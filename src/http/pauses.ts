@@ -8,7 +8,7 @@ import {
   bearer,
   createRouter,
   findStore,
-  instantSchema,
+  instantQuery,
   isoOf,
   json,
   opaque,
@@ -74,7 +74,7 @@ export function createPauseRoutes({
         request: {
           params: storeParams,
           query: z.strictObject({
-            at: instantSchema.optional().openapi({ param: { in: 'query' } }),
+            at: instantQuery.optional(),
           }),
         },
         responses: {

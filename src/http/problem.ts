@@ -57,7 +57,7 @@ export function answerProblem(
     code: fault.code,
     ...(fault.fields.length > 0 ? { errors: [...fault.fields] } : {}),
   }
-  const headers: Record<string, string> = { 'content-type': mediaType }
+  const headers: Record<string, string> = { 'content-type': mediaType, 'cache-control': 'no-store' }
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
   if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
   if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
@@ -78,16 +78,23 @@ function asAppError(thrown: unknown): AppError {
   return new AppError('internal', 'This is a defect of the service; its log has the cause.')
 }
 
-type Issue = { path: readonly PropertyKey[]; message: string }
+type Issue = { path: readonly PropertyKey[]; message: string; keys?: readonly string[] }
 
 /** Validation issues as a fault with JSON pointers; never with the values that were sent. */
 export function refusal(issues: readonly Issue[]): AppError {
-  const fields = issues.slice(0, 20).map(({ path, message }) => ({
+  const fields = issues.slice(0, 20).map(({ path, message, keys = [] }) => ({
     pointer: pointerOf(path),
-    message: message.slice(0, 200),
+    message: keys.every(looksLikeField)
+      ? message.slice(0, 200)
+      : 'has a name that is not known here',
   }))
   const where = fields.map(({ pointer }) => pointer || 'the body').join(', ')
   return new AppError('invalid_request', `Not valid: ${where}.`, { fields })
+}
+
+/** An unknown field is named in the answer only if it is not likely to be a value, which may be a person's. */
+export function looksLikeField(key: string): boolean {
+  return /^[a-z][a-z_]{0,31}$/.test(key)
 }
 
 /** RFC 6901. */

@@ -5,7 +5,8 @@ import type { Env } from './edge.ts'
 import type { Language } from './language.ts'
 import { findFaults, sentenceFor } from './sentences.ts'
 
-export type Subject = Record<Language, string>
+/** Of `people`, an unknown field is not named: what stands there may be a name. */
+export type Subject = Record<Language, string> & { people?: true }
 
 /**
  * The JSON body as its schema wants it. The route's own validator would do, but for the language of its sentences.
@@ -22,7 +23,7 @@ export async function readBody<S extends z.ZodType>(
     error: issue => sentenceFor(issue, language),
   })
   if (read.success) return read.data
-  const { faults, count, isMore } = findFaults(read.error.issues, language)
+  const { faults, count, isMore } = findFaults(read.error.issues, language, subject.people)
   const first = faults[0]?.message ?? ''
   throw new AppError(
     'invalid_request',

@@ -8,6 +8,7 @@ import {
   bearer,
   createRouter,
   findStore,
+  instantQuery,
   instantSchema,
   isoOf,
   json,
@@ -193,8 +194,8 @@ const missedSchema = z
 
 const spanFields = { from: instantSchema.optional(), to: instantSchema.optional() }
 const spanQuery = z.strictObject({
-  from: spanFields.from.openapi({ param: { in: 'query' } }),
-  to: spanFields.to.openapi({ param: { in: 'query' } }),
+  from: instantQuery.optional(),
+  to: instantQuery.optional(),
 })
 const verifySchema = z.strictObject(spanFields).openapi('Verification')
 
@@ -436,10 +437,7 @@ export function createReportRoutes({
         const storeId = store_id ?? ownHome
         // A guide of a foreign store is told as none, so that guides cannot be probed.
         if (storeId === undefined) {
-          throw new AppError(
-            'guide_not_found',
-            `Guide ${guide_id} is not known here; name the store.`,
-          )
+          throw new AppError('guide_not_found', 'There is no such guide here; name the store.')
         }
         const store = findStore(context, mirror, storeId)
         const { fromMs, toMs, sample, ...counts } = await reports.missed(store, guide_id, date)

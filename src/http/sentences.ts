@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { Language } from './language.ts'
-import { pointerOf } from './problem.ts'
+import { looksLikeField, pointerOf } from './problem.ts'
 
 type Issue = z.core.$ZodIssue
 type Fault = { pointer: string; message: string }
@@ -13,9 +13,10 @@ const maxLength = 200
 export function findFaults(
   issues: readonly Issue[],
   language: Language,
+  isOfPeople = false,
 ): { faults: Fault[]; count: number; isMore: boolean } {
   const byPointer = new Map<string, Issue>()
-  for (const issue of flatten(issues, [])) {
+  for (const issue of flatten(issues, [], isOfPeople)) {
     if (byPointer.size > maxCounted) break
     const pointer = pointerOf(issue.path)
     if (!byPointer.has(pointer)) byPointer.set(pointer, issue)
@@ -35,14 +36,19 @@ export function findFaults(
 }
 
 /** Of a union the way that the sender most likely meant, the general one, which stands last; of unknown fields each. */
-function* flatten(issues: readonly Issue[], above: readonly PropertyKey[]): Generator<Issue> {
+function* flatten(
+  issues: readonly Issue[],
+  above: readonly PropertyKey[],
+  isOfPeople: boolean,
+): Generator<Issue> {
   for (const issue of issues) {
     const path = [...above, ...issue.path]
     const last = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined
-    if (last) yield* flatten(last, path)
+    if (last) yield* flatten(last, path, isOfPeople)
     else if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) {
-        yield { ...issue, path: key.length > 64 ? path : [...path, key] }
+        const isNamed = isOfPeople ? looksLikeField(key) : key.length <= 64
+        yield { ...issue, path: isNamed ? [...path, key] : path }
       }
     } else yield { ...issue, path }
   }

@@ -1,5 +1,5 @@
-import { setImmediate as nextTick } from 'node:timers/promises'
 import type { z } from 'zod'
+import { createBreather } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { type CsvFault, parseCsv } from './csv.ts'
 import type { Language } from './language.ts'
@@ -29,18 +29,6 @@ export type RowShape<S extends z.ZodType> = {
 type RawRow = { row: number; value: unknown } | { row: number; fault: string; isEnd: boolean }
 type Say = (en: string, zh: string) => string
 type Columns = Pick<RowShape<z.ZodType>, 'needed' | 'optional'>
-
-const sliceMs = 8
-
-/** Lets the event loop turn once the work since its last turn took a few milliseconds. */
-export function createBreather(): () => Promise<void> {
-  let startedMs = performance.now()
-  return async () => {
-    if (performance.now() - startedMs < sliceMs) return
-    await nextTick()
-    startedMs = performance.now()
-  }
-}
 
 /** The rows of a table with a header (RFC 4180), or of one JSON object a line, until the reader has enough. */
 export async function* readFileRows<S extends z.ZodType>(
@@ -113,12 +101,19 @@ function* readTable(text: string, columns: Columns, say: Say): Generator<RawRow>
   let header: string[] | null = null
   for (const record of parseCsv(text)) {
     const { row } = record
-    if ('fault' in record) return yield { row, fault: csvSentence(record, say), isEnd: true }
+    if ('fault' in record) {
+      const fault = `${csvSentence(record, say)}${oneLineHint(text, say)}`
+      return yield { row, fault, isEnd: true }
+    }
     const { fields } = record
     if (fields.length === 1 && fields[0] === '') yield { row, value: undefined }
     else if (!header) {
       const wrong = headerFault(fields, columns, say)
-      if (wrong !== null) return yield { row, fault: wrong, isEnd: true }
+      if (wrong !== null) {
+        const known = columns.needed.length + columns.optional.length
+        const hint = fields.length > known ? oneLineHint(text, say) : ''
+        return yield { row, fault: `${wrong}${hint}`, isEnd: true }
+      }
       header = fields
     } else if (fields.length === header.length) yield { row, value: named(header, fields, columns) }
     else {
@@ -154,6 +149,15 @@ function headerFault(
   return say(
     `the header must name ${listed(needed, 'and')}, and may name ${listed(optional, 'and')}`,
     `表头须有 ${listed(needed, '和')}，可有 ${listed(optional, '和')}`,
+  )
+}
+
+/** `curl -d @file` takes the line breaks out, and the rows become one. */
+function oneLineHint(text: string, say: Say): string {
+  if (text.includes('\n')) return ''
+  return say(
+    '; the file came as one line: with curl use --data-binary @FILE, for -d takes the line breaks out',
+    '；文件只有一行：curl 请用 --data-binary @文件，-d 会去掉换行',
   )
 }
 

@@ -16,7 +16,8 @@ export type Fault = { out_trade_no: string | null; what: string }
 export type Verified = { ok: boolean; checked: number; faults: Fault[] }
 
 /** The weights of a staff version; null when it cannot be known any more. */
-export type WeightsOf = (staffVersion: number) => ReadonlyMap<string, number> | null
+export type WeightsOf = (staffVersion: number) => Staff | null
+type Staff = ReadonlyMap<string, number>
 
 type Refund = { number: number; turn: LoggedTurn; outTradeNo: string; isInRange: boolean }
 type Report = (outTradeNo: string | null, what: string) => void
@@ -53,12 +54,13 @@ export async function verify(
   for await (const slice of snapshot.orders(storeId, 0, Number.MAX_SAFE_INTEGER)) {
     for (const row of slice) {
       const say: Report = isInRange(row) ? tell : () => {}
+      const staff = staffOf(row, weightsOf)
       if (isInRange(row)) {
         checked += 1
-        for (const what of faultsOf(row, weightsOf)) tell(row.outTradeNo, what)
+        for (const what of faultsOf(row, staff)) tell(row.outTradeNo, what)
       }
       const { turn } = row.trace
-      if (turn && turn.number !== 0) chainOf(turn.book).take(row, turn, say)
+      if (turn && turn.number !== 0) chainOf(turn.book).take(row, turn, staff, say)
       else if (row.turn !== null) say(row.outTradeNo, 'holds a turn that its trace does not have')
     }
   }
@@ -172,16 +174,30 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
     return found
   }
 
-  function compareGone(id: string, change: number): string[] {
-    const { balance, lastServed } = standing(id)
-    if (known && !known.has(id)) {
+  /** All that those stood at who are not on the staff is handed on, but for what is too much at once. */
+  function compareGone(handedOn: readonly HandedOn[], staff: Staff | null): string[] {
+    const { gone, heirs } = partsOf(handedOn)
+    for (const [id, , change] of gone) {
+      if (!known || known.has(id)) continue
       known.add(id)
-      running.set(id, { balance: -change, lastServed })
-      return []
+      running.set(id, { balance: -change, lastServed: standing(id).lastServed })
     }
-    if (Math.abs(change) <= Math.abs(balance) && Math.sign(change) === -Math.sign(balance))
-      return []
-    return [`hands on ${-change} of ${id}; the log up to there says ${balance}`]
+    const due = handOn(
+      gone.map(([id]) => ({ id, balance: standing(id).balance })),
+      heirs.map(([id, weight]) => ({ id, weight })),
+    )
+    const found = gone.flatMap(([id, , change], index) =>
+      due[index]?.[2] === change
+        ? []
+        : [`hands on ${-change} of ${id}; the log up to there says ${standing(id).balance}`],
+    )
+    if (staff === null) return found
+    for (const [id, { balance }] of running) {
+      const isForgotten = balance !== 0 && !staff.has(id) && !gone.some(([one]) => one === id)
+      if (isForgotten && (!known || known.has(id)))
+        found.push(`does not hand on ${balance} of ${id}, who is not on its staff`)
+    }
+    return found
   }
 
   /** Done with the turn once no order after this one inherits it. */
@@ -197,7 +213,7 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
   return {
     book,
 
-    take(row: PastRow, turn: LoggedTurn, say: Report): void {
+    take(row: PastRow, turn: LoggedTurn, staff: Staff | null, say: Report): void {
       const { outTradeNo } = row
       if (row.trace.inherited) {
         const before = inCarts.get(turn.number)
@@ -222,8 +238,11 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
         inCarts.set(turn.number, { print: JSON.stringify(turn), holders, outTradeNo, say })
         leaveCart(turn.number, row.id)
       }
-      for (const [id, weight, change] of turn.handedOn ?? []) {
-        if (weight === 0) for (const what of compareGone(id, change)) say(outTradeNo, what)
+      const { handedOn = [] } = turn
+      // A turn that is taken anew is of the staff of its cart's first order.
+      const present = row.reason === 'STICKY_CART' ? null : staff
+      for (const what of compareGone(handedOn, present)) say(outTradeNo, what)
+      for (const [id, , change] of handedOn) {
         if (!known || known.has(id)) move(id, change, standing(id).lastServed)
       }
       const changes = changesOf(turn)
@@ -256,10 +275,18 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
   }
 }
 
+/** Who was on the staff for an order, with their weights; null when that cannot be known. The default staff is whoever it names. */
+function staffOf({ versions, guideId, trace }: PastRow, weightsOf: WeightsOf): Staff | null {
+  if (versions.staff !== 0) return weightsOf(versions.staff)
+  const named = [...(trace.turn?.candidates ?? []), ...trace.blocked].map(([id]) => id)
+  if (guideId !== null) named.push(guideId)
+  return new Map(named.map(id => [id, 1]))
+}
+
 /** What an order's own row tells against itself. */
-function faultsOf(row: PastRow, weightsOf: WeightsOf): string[] {
+function faultsOf(row: PastRow, staff: Staff | null): string[] {
   const faults: string[] = []
-  const { guideId, reason, facts, trace, versions } = row
+  const { guideId, reason, facts, trace } = row
   const { turn, asked, blocked } = trace
   const isRefused = row.status === 'rejected' || row.closedAtMs !== null
   const number = trace.returned?.number ?? null
@@ -291,14 +318,7 @@ function faultsOf(row: PastRow, weightsOf: WeightsOf): string[] {
   if (turn) faults.push(...faultsOfTurn(row, turn))
   // A cart's turn may be of an earlier version, of other staff.
   if (reason === 'STICKY_CART') return faults
-  const weights = versions.staff === 0 ? null : weightsOf(versions.staff)
-  if (weights) faults.push(...faultsOfStaff(row, turn, weights))
-  if (versions.staff === 0) {
-    for (const [id, weight] of turn?.candidates ?? []) {
-      if (weight > 1) faults.push(`weighs ${id} with ${weight}; the default is 1`)
-    }
-  }
-  return faults
+  return staff ? [...faults, ...faultsOfStaff(row, turn, staff)] : faults
 }
 
 function hasEnded({ status, closedAtMs, paidAtMs }: PastRow, by: Returned['by']): boolean {
@@ -335,8 +355,9 @@ function faultsOfTurn({ guideId, reason, facts }: PastRow, turn: LoggedTurn): st
 }
 
 function faultsOfHandingOn(handedOn: readonly HandedOn[]): string[] {
-  const gone = handedOn.filter(([, weight]) => weight === 0)
-  const heirs = handedOn.filter(([, weight]) => weight > 0)
+  const { gone, heirs } = partsOf(handedOn)
+  if (new Set(handedOn.map(([id]) => id)).size < handedOn.length)
+    return ['hands on to or from a guide twice']
   const due = handOn(
     gone.map(([id, , change]) => ({ id, balance: -change })),
     heirs.map(([id, weight]) => ({ id, weight })),
@@ -345,10 +366,17 @@ function faultsOfHandingOn(handedOn: readonly HandedOn[]): string[] {
   return isDue ? [] : ['hands balances on otherwise than pro rata']
 }
 
+function partsOf(handedOn: readonly HandedOn[]): { gone: HandedOn[]; heirs: HandedOn[] } {
+  return {
+    gone: handedOn.filter(([, weight]) => weight === 0),
+    heirs: handedOn.filter(([, weight]) => weight > 0),
+  }
+}
+
 function faultsOfStaff(
   { guideId, trace }: PastRow,
   turn: LoggedTurn | null,
-  weights: ReadonlyMap<string, number>,
+  weights: Staff,
 ): string[] {
   const faults: string[] = []
   const candidates = turn?.candidates ?? []

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
-import { StartError } from '../errors.ts'
 import { guides } from './schema.ts'
+import { sealedBy } from './sealed-by.ts'
 import type { Vault } from './vault.ts'
 
 /** What is known of the person; a link is known only of guides who were registered or changed here. */
@@ -32,6 +32,9 @@ export type Sighting = Pick<Guide, 'guideId' | 'storeId' | 'userid' | 'workId'> 
 
 export type Guides = ReturnType<typeof openGuides>
 
+/** Who was written since it was asked for; to be closed, for it grows with them. */
+export type Written = { has(guideId: string): boolean; close(): void }
+
 type Row = typeof guides.$inferSelect
 
 /** After so many syncs in a row without them, a guide is believed to be gone: one bad answer takes nobody out. */
@@ -53,7 +56,13 @@ export function openGuides(
     .from(guides)
     .where(eq(guides.guideId, sql.placeholder('guideId')))
     .prepare()
-  refuseLostKey()
+  let resealedTo = ''
+  const upsert = prepareUpsert(db)
+  const watches = new Set<Set<string>>()
+
+  function wrote(guideId: string): void {
+    for (const written of watches) written.add(guideId)
+  }
 
   function find(guideId: string): Guide | null {
     const row = byId.get({ guideId })
@@ -72,22 +81,23 @@ export function openGuides(
   function sealed(guideId: string, profile: Profile): Pick<Row, 'profile' | 'mobileIndex'> {
     return {
       profile: vault.seal(JSON.stringify(profile), guideId),
-      mobileIndex: profile.mobile === null ? null : (vault.indexes(profile.mobile)[0] ?? null),
-    }
-  }
-
-  // Names that cannot be opened any more would be overwritten by the next sync without a word.
-  function refuseLostKey(): void {
-    const [sample] = db.select().from(guides).where(isNotNull(guides.profile)).limit(1).all()
-    if (sample && read(sample).profile === null) {
-      throw new StartError(
-        'PII_KEY_FILE does not hold the key that names and mobiles in this data directory were sealed with: bring that file back.',
-      )
+      mobileIndex:
+        profile.mobile === null ? null : (vault.indexes(digitsOf(profile.mobile))[0] ?? null),
     }
   }
 
   return {
     find,
+
+    /** Of those whom anybody keeps, changes or erases from now on. */
+    watch(): Written {
+      const written = new Set<string>()
+      watches.add(written)
+      return { has: guideId => written.has(guideId), close: () => watches.delete(written) }
+    },
+
+    /** All of the work is written, or nothing. */
+    together: <T>(work: () => T): T => db.transaction(work, { behavior: 'immediate' }),
 
     byUserid(storeId: number, userid: string): Guide | null {
       const row = db
@@ -99,18 +109,16 @@ export function openGuides(
       return row ? read(row) : null
     },
 
+    /** However it is written: with spaces, dashes, +86. */
     byMobile(mobile: string): Guide[] {
       const rows = db
         .select()
         .from(guides)
-        .where(inArray(guides.mobileIndex, vault.indexes(mobile)))
+        .where(inArray(guides.mobileIndex, vault.indexes(digitsOf(mobile))))
         .limit(1000)
         .all()
       return rows.map(read)
     },
-
-    ofStore: (storeId: number): Guide[] =>
-      db.select().from(guides).where(eq(guides.storeId, storeId)).all().map(read),
 
     /** By guide_id, from the one after `after` on. */
     list(after: string, limit: number, storeId: number | null): Guide[] {
@@ -132,13 +140,9 @@ export function openGuides(
       const kept = before?.erasedAtMs
         ? { profile: null, mobileIndex: null }
         : sealed(guideId, { ...told, name: told.name ?? null, mobile: told.mobile ?? null })
-      const row = { storeId, userid, workId, ...kept, missedSyncs: 0, seenAtMs: nowMs }
-      const state = 'registered'
-      db.insert(guides)
-        .values({ guideId, state, ...row })
-        .onConflictDoUpdate({ target: guides.guideId, set: { state, ...row } })
-        .run()
-      if (before?.state !== state || before.storeId !== storeId) changed(guideId, storeId)
+      upsert.run({ guideId, storeId, userid, workId, ...kept, nowMs })
+      wrote(guideId)
+      if (before?.state !== 'registered' || before.storeId !== storeId) changed(guideId, storeId)
     },
 
     /** Nothing about these is new but that they are still there. */
@@ -150,22 +154,37 @@ export function openGuides(
     },
 
     /** A sync did not find the guide; true when that is believed from now on. */
-    miss({ guideId, storeId, missedSyncs }: Guide): boolean {
-      const missed = missedSyncs + 1
-      const isGone = missed >= believedGoneAfter
-      db.update(guides)
-        .set({ missedSyncs: missed, ...(isGone ? { state: 'gone' as const } : {}) })
+    miss(guideId: string): boolean {
+      const missed = sql`${guides.missedSyncs} + 1`
+      const row = db
+        .update(guides)
+        .set({
+          missedSyncs: missed,
+          state: sql`CASE WHEN ${missed} >= ${believedGoneAfter} THEN 'gone' ELSE ${guides.state} END`,
+        })
         .where(eq(guides.guideId, guideId))
-        .run()
-      if (isGone) changed(guideId, storeId)
-      return isGone
+        .returning({ state: guides.state, storeId: guides.storeId })
+        .get()
+      if (row?.state !== 'gone') return false
+      changed(guideId, row.storeId)
+      return true
     },
 
-    setProfile(guideId: string, profile: Profile): void {
+    /**
+     * Writes down what was changed of the guide who was `before`. Who was forgotten meanwhile stays so; who was forgotten
+     * before is known again only by a new name or mobile.
+     */
+    change({ guideId, erasedAtMs }: Guide, changes: Partial<Profile>): void {
+      const guide = find(guideId)
+      if (!guide || guide.erasedAtMs !== erasedAtMs) return
+      const isKnown = changes.name !== undefined || changes.mobile !== undefined
+      if (erasedAtMs !== null && !isKnown) return
+      const profile = { name: null, mobile: null, ...guide.profile, ...changes }
       db.update(guides)
         .set({ ...sealed(guideId, profile), erasedAtMs: null })
         .where(eq(guides.guideId, guideId))
         .run()
+      wrote(guideId)
     },
 
     /** Forgets name, mobile and links for good: no sync brings them back. */
@@ -174,26 +193,71 @@ export function openGuides(
         .set({ profile: null, mobileIndex: null, erasedAtMs: nowMs })
         .where(eq(guides.guideId, guideId))
         .run()
+      wrote(guideId)
     },
 
-    /** Seals anew what an older key sealed, a part at a time; true when there is nothing left to do. */
+    /**
+     * Seals anew what an older key sealed, a part at a time; true when there is nothing left to do. A damaged row is
+     * emptied, for the next sync to fill: it would hold on to its key for ever.
+     */
     reseal(): boolean {
+      const isOlder = sql`${sealedBy(guides.profile)} <> ${vault.keyId}`
       const rows = db
         .select()
         .from(guides)
-        .where(and(isNotNull(guides.profile), sql`profile NOT LIKE ${`${vault.keyId}.%`}`))
+        .where(and(gt(guides.guideId, resealedTo), isNotNull(guides.profile), isOlder))
+        .orderBy(asc(guides.guideId))
         .limit(resealedAtOnce)
         .all()
       db.transaction(() => {
         for (const { guideId, profile } of rows) {
-          const opened = profile === null ? null : openProfile(profile, guideId)
+          if (profile === null || !vault.knows(profile)) continue
+          const opened = openProfile(profile, guideId)
           const row = opened ? sealed(guideId, opened) : { profile: null, mobileIndex: null }
           db.update(guides).set(row).where(eq(guides.guideId, guideId)).run()
         }
       })
+      resealedTo = rows.at(-1)?.guideId ?? resealedTo
       return rows.length < resealedAtOnce
     },
   }
+}
+
+/** A mobile is looked up by its digits; +86 is that of all who do not write it. */
+function digitsOf(mobile: string): string {
+  const digits = mobile.replace(/\D/g, '')
+  return digits.replace(/^(?:00)?86(?=1\d{10}$)/, '')
+}
+
+function prepareUpsert(db: Db) {
+  const at = sql.placeholder
+  return db
+    .insert(guides)
+    .values({
+      guideId: at('guideId'),
+      storeId: at('storeId'),
+      state: 'registered',
+      userid: at('userid'),
+      workId: at('workId'),
+      profile: at('profile'),
+      mobileIndex: at('mobileIndex'),
+      missedSyncs: 0,
+      seenAtMs: at('nowMs'),
+    })
+    .onConflictDoUpdate({
+      target: guides.guideId,
+      set: {
+        storeId: sql`excluded.store_id`,
+        state: sql`excluded.state`,
+        userid: sql`excluded.userid`,
+        workId: sql`excluded.work_id`,
+        profile: sql`excluded.profile`,
+        mobileIndex: sql`excluded.mobile_index`,
+        missedSyncs: sql`excluded.missed_syncs`,
+        seenAtMs: sql`excluded.seen_at_ms`,
+      },
+    })
+    .prepare()
 }
 
 /** What a sighting says; what it could not read it does not say. */

@@ -1,27 +1,36 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { dirname } from 'node:path'
 import { StartError } from '../errors.ts'
 import type { VaultKey } from './vault.ts'
 
-const name = 'PII_KEY_FILE'
+export const vaultKeyFile = 'PII_KEY_FILE'
+const name = vaultKeyFile
 
 /**
  * The keys of the vault, one a line, oldest first: a name, a space, 64 hexadecimal digits. A missing file is written with
- * a new key. To replace a key, add a line; what the older one sealed is sealed anew at the next start.
+ * a new key if it `mayMake` one. To replace a key, add a line; what the older one sealed is sealed anew at the next start.
  *
- * @throws StartError when the file holds something else, or others may read it
+ * @throws StartError when the file holds something else, others may read it, or it was lost
  */
-export function readVaultKeys(path: string): VaultKey[] {
-  if (!existsSync(path)) writeKeyFile(path)
-  const keys = readLines(path).map((line, index): VaultKey => {
-    const [, id, hex] = /^(\w{1,16}) ([0-9a-f]{64})$/i.exec(line) ?? []
-    if (id === undefined || hex === undefined) {
+export function readVaultKeys(path: string, { mayMake }: { mayMake: boolean }): VaultKey[] {
+  if (!existsSync(path)) {
+    if (!mayMake) {
       throw new StartError(
-        `${name} ${path}, line ${index + 1}, must be a name, a space and 64 hexadecimal digits.`,
+        `${name} ${path} is missing, and names and mobiles in this data directory were sealed with it: bring that file back.`,
       )
     }
-    return { id, secret: Buffer.from(hex, 'hex') }
-  })
+    writeKeyFile(path)
+  }
+  const keys = readLines(path).flatMap((line, index) => readKey(line, `${path}, line ${index + 1}`))
   if (keys.length === 0) throw new StartError(`${name} ${path} holds no key.`)
   if (new Set(keys.map(({ id }) => id)).size < keys.length) {
     throw new StartError(`${name} ${path} has two keys of one name.`)
@@ -29,11 +38,27 @@ export function readVaultKeys(path: string): VaultKey[] {
   return keys
 }
 
+/** Nothing of a blank line; of a wrong one no word is said again, for it may be half a key. */
+function readKey(line: string, where: string): VaultKey[] {
+  const text = line.trim()
+  if (text === '') return []
+  const [, id, hex] = /^(\w{1,16})[ \t]+([0-9a-f]{64})$/i.exec(text) ?? []
+  if (id !== undefined && hex !== undefined) return [{ id, secret: Buffer.from(hex, 'hex') }]
+  throw new StartError(`${name} ${where}, must be a name, a space and 64 hexadecimal digits.`)
+}
+
 function writeKeyFile(path: string): void {
   try {
     // A name of its own: a file that was lost and made anew must not pass for the old one.
     const line = `k${randomBytes(4).toString('hex')} ${randomBytes(32).toString('hex')}\n`
-    writeFileSync(path, line, { mode: 0o600, flag: 'wx' })
+    const file = openSync(path, 'wx', 0o600)
+    writeSync(file, line)
+    fsyncSync(file)
+    closeSync(file)
+    // What is sealed outlives a power cut, so the key must too, with its entry in the directory.
+    const directory = openSync(dirname(path), 'r')
+    fsyncSync(directory)
+    closeSync(directory)
   } catch (cause) {
     throw new StartError(`${name} ${path} cannot be written: ${sayWhy(cause)}.`)
   }
@@ -44,8 +69,7 @@ function readLines(path: string): string[] {
     if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
       throw new StartError(`${name} ${path} can be read by others: run chmod 600 on it.`)
     }
-    const text = readFileSync(path, 'utf8')
-    return text.split('\n').filter(line => line.trim() !== '')
+    return readFileSync(path, 'utf8').split('\n')
   } catch (cause) {
     if (cause instanceof StartError) throw cause
     throw new StartError(`${name} ${path} cannot be read: ${sayWhy(cause)}.`)

@@ -8,6 +8,8 @@ export type Vault = {
   seal(text: string, place: string): string
   /** Null when it was sealed by a key that is not here, for another place, or changed since. */
   open(sealed: string, place: string): string | null
+  /** Whether the key that sealed it is here. */
+  knows(sealed: string): boolean
   /** Stands before all that is sealed now. */
   readonly keyId: string
   /** The same for the same text, and says nothing of it without the key; by the newest key first. */
@@ -40,10 +42,12 @@ export function createVault(keys: readonly VaultKey[]): Vault {
     },
 
     open(sealed, place) {
-      const dot = sealed.indexOf('.')
-      const key = known.get(sealed.slice(0, dot))
-      const bytes = Buffer.from(sealed.slice(dot + 1), 'base64url')
+      const { keyId, text: encoded } = split(sealed)
+      const key = known.get(keyId)
+      const bytes = Buffer.from(encoded, 'base64url')
       if (!key || bytes.length < nonceBytes + tagBytes) return null
+      // Buffer reads past what is not base64url, and past bits that stand for nothing.
+      if (bytes.toString('base64url') !== encoded) return null
       const [nonce, tag] = [bytes.subarray(0, nonceBytes), bytes.subarray(-tagBytes)]
       try {
         const decipher = createDecipheriv(algorithm, key.sealing, nonce, {
@@ -58,6 +62,8 @@ export function createVault(keys: readonly VaultKey[]): Vault {
       }
     },
 
+    knows: sealed => known.has(split(sealed).keyId),
+
     keyId: currentId,
 
     indexes: text =>
@@ -66,6 +72,11 @@ export function createVault(keys: readonly VaultKey[]): Vault {
         return `${id}.${digest}`
       }),
   }
+}
+
+function split(sealed: string): { keyId: string; text: string } {
+  const dot = Math.max(0, sealed.indexOf('.'))
+  return { keyId: sealed.slice(0, dot), text: sealed.slice(dot + 1) }
 }
 
 /** One secret for two uses, which must not share a key. */

@@ -237,15 +237,8 @@ function mayRotate({ rotates, tags }: Member, { tag }: StepOf<'rotate'>['among']
   return rotates && (tag === undefined || tags.includes(tag))
 }
 
-function fairTurn(
-  scene: Scene,
-  pool: readonly Member[],
-  { book: bookName, among }: StepOf<'rotate'>,
-): Turn {
-  const { fair_by } = scene.rules.plan
-  // A book holds one unit: orders and fen do not add up.
-  const name = bookName === undefined ? fair_by : `${fair_by}/${bookName}`
-  const { book, handedOn } = settleBook(scene, name, among)
+function fairTurn(scene: Scene, pool: readonly Member[], step: StepOf<'rotate'>): Turn {
+  const { book, handedOn } = settleBook(scene, bookOf(step, scene.rules.plan))
   const candidates = pool.map(member => candidate(member, member.weight, book))
   const units = worth(scene)
   const split = shares(candidates, units)
@@ -256,9 +249,8 @@ function fairTurn(
 
 /** The book as it stands once those who are no longer on the staff have handed their balances on. */
 function settleBook(
-  { rules: { crew }, question }: Scene,
+  { rules: { crew, plan }, question }: Scene,
   name: string,
-  among: StepOf<'rotate'>['among'],
 ): { book: BookView; handedOn: HandedOn[] } {
   const book = question.openBook(name)
   const gone: { id: string; balance: number }[] = []
@@ -268,7 +260,10 @@ function settleBook(
     if (balance !== 0) gone.push({ id, balance })
   }
   if (gone.length === 0) return { book, handedOn: [] }
-  const heirs = crew.members.filter(one => one.barred === null && mayRotate(one, among))
+  const pools = poolsOf(name, plan)
+  const heirs = crew.members.filter(
+    one => one.barred === null && pools.some(among => mayRotate(one, among)),
+  )
   const handedOn = handOn(gone, heirs)
   const moved = new Map(handedOn.map(([id, , change]) => [id, change]))
   const standing = (id: string) => {
@@ -277,6 +272,24 @@ function settleBook(
   }
   return { book: { ...book, standing }, handedOn }
 }
+
+// A book holds one unit: orders and fen do not add up.
+function bookOf({ book }: StepOf<'rotate'>, { fair_by }: Plan): string {
+  return book === undefined ? fair_by : `${fair_by}/${book}`
+}
+
+/** Who may come to stand in the book by any step of the plan: which of them is asked first is chance. */
+function poolsOf(name: string, plan: Plan): StepOf<'rotate'>['among'][] {
+  return plan.steps.flatMap(step => {
+    if (step.use === 'rotate') {
+      return step.by === 'fair' && bookOf(step, plan) === name ? [step.among] : []
+    }
+    const isCharged = step.use !== 'none' && step.counts !== 'none' && plan.fair_by === name
+    return isCharged ? [allOnShift] : []
+  })
+}
+
+const allOnShift: StepOf<'rotate'>['among'] = { on_shift: true }
 
 function candidate({ id }: Member, weight: number, book: BookView): Candidate {
   const { balance, lastServed } = book.standing(id)
@@ -291,9 +304,8 @@ function worth({ rules, question }: Scene): number {
 /** What a hit that is not a turn costs its guide in the plan's book, to the good of all who could have served. */
 function chargeFor(scene: Scene, member: Member, counts: Named['counts']): Turn | null {
   if (counts === 'none') return null
-  const among = { on_shift: true }
-  const pool = rotationPool(scene, among)
-  const { book, handedOn } = settleBook(scene, scene.rules.plan.fair_by, among)
+  const pool = rotationPool(scene, allOnShift)
+  const { book, handedOn } = settleBook(scene, scene.rules.plan.fair_by)
   const candidates = pool.map(one => candidate(one, one.weight, book))
   // Who serves out of turn without standing in the pool has no share of the order.
   if (!pool.includes(member)) candidates.push(candidate(member, 0, book))

@@ -34,6 +34,35 @@ const personalGuide = z.strictObject({
   qr_code: words(1024).optional(),
 })
 
+const abouts: Record<string, string> = {
+  'GET /_sim': 'this list',
+  'GET /_sim/log': '?since=SEQ: the calls that came, as they came, with our answers',
+  'DELETE /_sim/log': 'forgets them',
+  'GET /_sim/faults': 'what goes wrong on purpose',
+  'PUT /_sim/faults':
+    '{script?: [{on?, do, times?}], rates?: {FAULT: 0..1}, latency_ms?: {p50, p99}, rate_limit_per_second?}; {} ends them',
+  'GET /_sim/policies': 'how the undocumented is answered',
+  'PUT /_sim/policies': 'any of what GET says: auto_assign, edition, key_mode, after_payment …',
+  'GET /_sim/card': 'what the card on the bill shows',
+  'PUT /_sim/card': 'any of what GET says',
+  'GET /_sim/stores': 'the stores of the merchant platform',
+  'PUT /_sim/stores/:store_id': '{name, sub_mchid?}: a store that the platform has verified',
+  'GET /_sim/guides': 'who is registered, decrypted',
+  'POST /_sim/guides':
+    '{store_id, name, mobile, work_id?, avatar?, qr_code?}: a guide of personal WeChat, invited and approved',
+  'PATCH /_sim/guides/:guide_id': '{name?, mobile?}: changed at the platform',
+  'DELETE /_sim/guides/:guide_id': 'gone at the platform',
+  'POST /_sim/pay/:out_trade_no':
+    '{channel?, sub_mchid?}: the payer pays; the card of the bill, or why there is none',
+  'GET /_sim/bills/:out_trade_no':
+    '?pay=now&channel=CHANNEL&sub_mchid=NUMBER: the bill as a page, paid first if so asked',
+  'POST /_sim/rotate': '{overlap_seconds?}: a new platform certificate',
+  'POST /_sim/merchant-key': '{overlap_seconds?}: a new merchant.{key,serial,cert}',
+  'POST /_sim/outage': '{for_ms}: the port is closed for so long',
+}
+
+const about = (method: string, path: string) => abouts[`${method} ${path}`]
+
 export interface Listener {
   /** Closes the port and every connection, and opens the port again afterwards. */
   outage(forMs: number): void
@@ -54,6 +83,13 @@ export function createControl(
       onError: c => fault(c, 413, 'the body is over 4 MiB'),
     }),
   )
+
+  app.get('/', c => {
+    const calls = app.routes.filter(({ method }) => method !== 'ALL')
+    return c.json({
+      calls: calls.map(({ method, path }) => ({ method, path, about: about(method, path) })),
+    })
+  })
 
   app.get('/log', c => {
     const since = z.coerce.number().int().min(0).default(0).safeParse(c.req.query('since'))
@@ -148,9 +184,11 @@ export function createControl(
     const outTradeNo = orderNo.safeParse(c.req.param('out_trade_no'))
     if (!outTradeNo.success) return fault(c, 400, sentence(outTradeNo.error))
     const order = { outTradeNo: outTradeNo.data, subMchid: c.req.query('sub_mchid') ?? null }
+    const paidBy = channel.default('payment_code').safeParse(c.req.query('channel'))
+    if (!paidBy.success) return fault(c, 400, `channel: ${sentence(paidBy.error)}`)
     const bill =
       c.req.query('pay') === 'now'
-        ? orders.pay({ ...order, channel: 'payment_code', paidAtMs: clock() })
+        ? orders.pay({ ...order, channel: paidBy.data, paidAtMs: clock() })
         : orders.bill(order.outTradeNo, order.subMchid)
     c.header(
       'Content-Security-Policy',

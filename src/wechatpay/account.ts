@@ -188,9 +188,9 @@ function verdictOn(result: Outcome | Downloaded, account: MerchantAccount): Verd
   if (code === 'MCH_NOT_EXISTS') {
     return refused(`WECHATPAY_MCHID ${mchid} is not known to WeChat Pay (${status} ${code}).`)
   }
-  if (status === 401) {
+  if (status === 401 || code === 'SIGN_ERROR') {
     return refused(
-      `WECHATPAY_PRIVATE_KEY_FILE, the serial number ${merchantKey.serialNo} and WECHATPAY_MCHID ${mchid} do not belong together: WeChat Pay answered 401 ${code} (${message}).`,
+      `WECHATPAY_PRIVATE_KEY_FILE, the serial number ${merchantKey.serialNo} and WECHATPAY_MCHID ${mchid} do not belong together: WeChat Pay answered ${status} ${code} (${message}).`,
     )
   }
   if (hasNoCertificates(result)) {
@@ -200,6 +200,8 @@ function verdictOn(result: Outcome | Downloaded, account: MerchantAccount): Verd
           `WeChat Pay has no platform certificates for ${mchid}, for it is in 公钥 mode: set WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY_FILE.`,
         )
   }
+  // Whoever stands in between may refuse without a word, and has looked at no key.
+  if (code === '') return { kind: 'open', why: `status ${status} and nothing of WeChat Pay's` }
   // Signature and serial number are looked at before all this.
   return { kind: 'fits', but: `${status} ${code}: ${message}` }
 }

@@ -16,6 +16,7 @@ export type CertificateWatch = {
   refresh(timeoutMs?: number): Promise<Downloaded>
   /** Downloads if it is time. */
   turn(): Promise<void>
+  /** Downloads with the other key at once, whatever became of the one before. */
   replaceKey(apiv3Key: KeyObject): void
   start(): void
   stop(): Promise<void>
@@ -66,8 +67,11 @@ export function watchCertificates(deps: {
   }
 
   async function turn(): Promise<void> {
-    if (clock.monotonicMs() >= dueAtMs) await refresh()
-    nap()
+    try {
+      if (clock.monotonicMs() >= dueAtMs) await refresh()
+    } finally {
+      nap()
+    }
   }
 
   function refresh(timeoutMs = downloadMs): Promise<Downloaded> {
@@ -106,7 +110,10 @@ export function watchCertificates(deps: {
     refresh,
     turn,
     replaceKey(next) {
+      if (next.equals(apiv3Key)) return
       apiv3Key = next
+      dueAtMs = Number.NEGATIVE_INFINITY
+      nap()
     },
     start() {
       running = true

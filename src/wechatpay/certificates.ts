@@ -2,7 +2,7 @@ import { createDecipheriv, type KeyObject } from 'node:crypto'
 import { z } from 'zod'
 import { parseJson } from './answer.ts'
 import { parseCertificate } from './keys.ts'
-import type { PlatformCertificate } from './platform-keys.ts'
+import { bareSerial, type PlatformCertificate } from './platform-keys.ts'
 
 /** What the answer to `GET /v3/certificates` holds. `sealed`: nothing of it opens with this APIv3 key. */
 export type CertificateList =
@@ -64,8 +64,9 @@ export function listedSerials(body: Buffer): string[] | null {
 /** Null when it is no certificate with an RSA key, or another's than `serial` says. */
 export function platformCertificate(serial: string, pem: string): PlatformCertificate | null {
   const certificate = parseCertificate(pem)
-  if (certificate === null || bareSerial(certificate.serialNo) !== bareSerial(serial)) return null
-  const { effectiveAtMs, expiresAtMs, publicKey } = certificate
+  if (certificate === null) return null
+  const { serialNo, effectiveAtMs, expiresAtMs, publicKey } = certificate
+  if (bareSerial(serialNo) !== bareSerial(serial)) return null
   return { serial, pem, key: publicKey, effectiveAtMs, expiresAtMs }
 }
 
@@ -83,9 +84,4 @@ function open({ nonce, associated_data, ciphertext }: z.infer<typeof sealed>, ke
   } catch {
     return null
   }
-}
-
-// A list may print it in lower case, or with the zeros that make its bytes whole.
-function bareSerial(serial: string): string {
-  return serial.toUpperCase().replace(/^0+/, '')
 }

@@ -9,7 +9,7 @@ import { type Call, createGuideCalls, guidePath } from './guide-calls.ts'
 import type { GuideCalls, Reply } from './guides.ts'
 import type { MerchantKeys } from './merchant-keys.ts'
 import { classify, type Outcome, type Subject, unanswered, unreadable } from './outcome.ts'
-import { isInForce, type PlatformCertificate, type PlatformKeys } from './platform-keys.ts'
+import { isInForce, isOf, type PlatformCertificate, type PlatformKeys } from './platform-keys.ts'
 import { openPool } from './pool.ts'
 import { createSigner, stringToSign } from './sign.ts'
 import { type Verifiers, verifyAnswer } from './verify.ts'
@@ -204,7 +204,7 @@ export function createClient(options: ClientOptions): Client {
   }
 
   function vouching(carried: readonly PlatformCertificate[], serial: string, nowMs: number) {
-    const found = carried.find(each => each.serial === serial && isInForce(each, nowMs))
+    const found = carried.find(each => isOf(each, serial) && isInForce(each, nowMs))
     const [newest] = platformKeys.certificates()
     return found && found.effectiveAtMs >= (newest?.effectiveAtMs ?? 0) ? found.key : undefined
   }

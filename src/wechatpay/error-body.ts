@@ -23,6 +23,9 @@ const signInformationSchema = z.object({
   truncated_sign_message: z.string(),
 })
 
+// Also of a person whom the call was not about; an order number is seldom of 11 digits.
+const someMobile = /(?<!\d)(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)/g
+
 const nothingSaid: ErrorBody = { code: '', message: '', field: '' }
 
 /**
@@ -40,11 +43,12 @@ export function readErrorBody(body: Buffer, mask: Mask = text => text): ErrorBod
   if (code === undefined) return null
   const message = parsed.data.message ?? parsed.data.return_msg ?? ''
   const { detail } = parsed.data
+  const hide = (said: string) => mask(said).replace(someMobile, '***')
   const field = detailSchema.safeParse(detail)
   return {
-    code: cleanText(mask(code), 64),
-    message: cleanText(mask(`${message}${signHint(detail)}`), 512),
-    field: field.success ? cleanText(mask(field.data.field), 128) : '',
+    code: cleanText(hide(code), 64),
+    message: cleanText(hide(`${message}${signHint(detail)}`), 512),
+    field: field.success ? cleanText(hide(field.data.field), 128) : '',
   }
 }
 

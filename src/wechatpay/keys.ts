@@ -5,7 +5,7 @@ import {
   type KeyObject,
   X509Certificate,
 } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 
 /** A key or key file that cannot be used; the message is one sentence for whoever configured it. */
 export class KeyError extends Error {
@@ -13,6 +13,7 @@ export class KeyError extends Error {
 }
 
 const maxFileBytes = 64 * 1024
+const maxPathLength = 1024
 
 /** The text of a file that its owner alone may read: a private key, an APIv3 key. Throws KeyError. */
 export function readSecretFile(path: string): string {
@@ -36,16 +37,28 @@ export function readPublicFile(path: string): string {
 function readSmallFile(path: string, checkMode: (mode: number) => void): string {
   let file: number | null = null
   try {
-    file = openSync(path, 'r')
-    const { mode, size } = fstatSync(file)
+    // Opening a pipe would wait for its writer, and all orders with it.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const stats = fstatSync(file)
+    const { mode, size } = stats
+    if (!stats.isFile() && !stats.isDirectory()) {
+      throw new KeyError(`${path} is no ordinary file.`)
+    }
     checkMode(mode)
     if (size > maxFileBytes) throw new KeyError(`${path} is too large to be a key.`)
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw error instanceof KeyError ? error : new KeyError(`${path} ${whyUnreadable(error)}.`)
+    if (error instanceof KeyError) throw error
+    if (isKeyItself(path)) throw new KeyError('It holds a key, and must name the file of one.')
+    throw new KeyError(`${path} ${whyUnreadable(error)}.`)
   } finally {
     if (file !== null) closeSync(file)
   }
+}
+
+// What stands in place of a path is told to the log and to whoever reads the doctor's lines.
+function isKeyItself(path: string): boolean {
+  return /-----BEGIN |^[^/\\.\s]{32}$/.test(path.trim()) || path.length > maxPathLength
 }
 
 function whyUnreadable(error: unknown): string {
@@ -118,12 +131,13 @@ export function parseCertificate(pem: string): Certificate | null {
 }
 
 /**
- * The serial number of the merchant's certificate (`apiclient_cert.pem`), which must be that of `privateKey`.
+ * The serial number of the merchant's certificate (`apiclient_cert.pem`), which must be that of `privateKey` unless
+ * that is null.
  * Throws KeyError, as above.
  */
 export function parseMerchantCertificate(
   pem: string,
-  privateKey: KeyObject,
+  privateKey: KeyObject | null,
   name = 'The merchant certificate',
 ): string {
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) {
@@ -133,7 +147,7 @@ export function parseMerchantCertificate(
   if (certificate === null) {
     throw new KeyError(`${name} is not a certificate in PEM form; use apiclient_cert.pem.`)
   }
-  if (!certificate.publicKey.equals(createPublicKey(privateKey))) {
+  if (privateKey !== null && !certificate.publicKey.equals(createPublicKey(privateKey))) {
     throw new KeyError(
       `${name} (serial number ${certificate.serialNo}) does not belong to the private key; take both from the same 商户API证书.`,
     )

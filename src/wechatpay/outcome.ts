@@ -134,7 +134,7 @@ function blameFor(
 ): Blame {
   if (accountCodes.has(code) || accountStatuses.has(status)) return 'account'
   if (code === 'INVALID_REQUEST' && /punish|处罚/i.test(message)) return 'account'
-  if (about !== 'order' && sealedWrongly(message)) return 'account'
+  if (sealedWrongly(message)) return 'account'
   // An empty one is a path that nobody knows, a base URL gone wrong: no guide may be taken out for it.
   if (status === 404 && code === '') return 'account'
   if (about === 'request') return 'request'
@@ -143,7 +143,7 @@ function blameFor(
   return code === 'PARAM_ERROR' && namesGuide(message, field) ? 'guide' : 'order'
 }
 
-// A field that they cannot open was encrypted with a wrong key: so will be that of every other guide.
+// A key that they do not know, or a field that they cannot open with it: so will be those of every other call.
 function sealedWrongly(message: string): boolean {
   return /wechatpay-serial|decrypt|解密/i.test(message)
 }

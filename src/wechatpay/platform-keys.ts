@@ -12,6 +12,8 @@ export type PlatformCertificate = PlatformKey & {
 // An answer's timestamp is believed for 5 minutes to either side: a key that came or went just now signed it in good faith.
 const skewMs = 300_000
 const withdrawalMs = 2 * skewMs
+// Two downloads and their failures: no host lags behind for longer.
+const lagMs = 24 * 3_600_000
 
 export type PlatformKeys = ReturnType<typeof createPlatformKeys>
 
@@ -39,7 +41,7 @@ export function createPlatformKeys(
     find(serial: string, nowMs: number): KeyObject | undefined {
       if (serial === current?.serial) return current.key
       if (serial === former?.serial && nowMs < former.untilMs) return former.key
-      return certificates.find(each => each.serial === serial && isInForce(each, nowMs))?.key
+      return certificates.find(each => isOf(each, serial) && isInForce(each, nowMs))?.key
     },
 
     /** Newest first; those not yet and no longer in force too. */
@@ -47,19 +49,22 @@ export function createPlatformKeys(
 
     /**
      * Takes over a list that was verified. What it no longer has stays for the answers that are in the air, 10 minutes;
-     * what is newer than all of it stays, for it is the list of a host that lags behind.
+     * what is newer than all of it stays for a day, for it may be the list of a host that lags behind. Of what was
+     * withdrawn only the newest comes back: an old list may be shown again.
      */
     adopt(list: readonly PlatformCertificate[], nowMs: number): void {
-      const listed = new Set(list.map(({ serial }) => serial))
-      const newestMs = Math.max(...list.map(({ effectiveAtMs }) => effectiveAtMs))
+      const listedMs = newestOf(list)
+      const knownMs = newestOf(certificates)
+      const listed = list
+        .filter((each, index) => list.findIndex(({ serial }) => isOf(each, serial)) === index)
+        .map(each => {
+          const known = certificates.find(({ serial }) => isOf(each, serial))
+          return known && each.effectiveAtMs < knownMs ? until(each, known.expiresAtMs) : each
+        })
       const unlisted = certificates
-        .filter(({ serial }) => !listed.has(serial))
-        .map(each =>
-          each.effectiveAtMs > newestMs
-            ? each
-            : { ...each, expiresAtMs: Math.min(each.expiresAtMs, nowMs + withdrawalMs) },
-        )
-      certificates = [...list, ...unlisted]
+        .filter(each => !list.some(({ serial }) => isOf(each, serial)))
+        .map(each => until(each, nowMs + (each.effectiveAtMs > listedMs ? lagMs : withdrawalMs)))
+      certificates = [...listed, ...unlisted]
         .filter(({ expiresAtMs }) => nowMs < expiresAtMs)
         .sort(newestFirst)
     },
@@ -86,4 +91,22 @@ export function isInForce(
 
 function newestFirst(one: PlatformCertificate, other: PlatformCertificate): number {
   return other.effectiveAtMs - one.effectiveAtMs
+}
+
+function newestOf(certificates: readonly PlatformCertificate[]): number {
+  return Math.max(...certificates.map(({ effectiveAtMs }) => effectiveAtMs))
+}
+
+function until(certificate: PlatformCertificate, endMs: number): PlatformCertificate {
+  return { ...certificate, expiresAtMs: Math.min(certificate.expiresAtMs, endMs) }
+}
+
+/** Whether the certificate is the one of that serial number, however a list or a header prints it. */
+export function isOf(certificate: PlatformKey, serial: string): boolean {
+  return certificate.serial === serial || bareSerial(certificate.serial) === bareSerial(serial)
+}
+
+/** A serial number may be printed in lower case, or with the zeros that make its bytes whole. */
+export function bareSerial(serial: string): string {
+  return serial.toUpperCase().replace(/^0+/, '')
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -201,6 +201,17 @@ describe('the data directory', () => {
     expect(refusal(() => takeDataDir(directory.path))).toBe(inUse())
     first.release()
     takeDataDir(directory.path).release()
+  })
+
+  it('holds the process id of its holder for its owner alone, whatever an earlier one left', () => {
+    const pid = join(directory.path, 'service.pid')
+    writeFileSync(pid, '1\n', { mode: 0o644 })
+    const mine = takeDataDir(directory.path)
+    expect(refusal(() => takeDataDir(directory.path))).toBe(inUse())
+    expect(readFileSync(pid, 'utf8')).toBe(`${process.pid}\n`)
+    expect(statSync(pid).mode & 0o777).toBe(0o600)
+    mine.release()
+    expect(existsSync(pid)).toBe(false)
   })
 
   it('is made for its owner alone', () => {

@@ -15,6 +15,7 @@ import {
   startProcess,
   writeSecret,
 } from '../support/service-process.ts'
+import { startUpstream } from '../wechatpay/upstream.ts'
 import {
   aCertificate,
   consult,
@@ -497,6 +498,144 @@ describe('tells all mistakes at once', () => {
   })
 })
 
+describe('tells one mistake once', () => {
+  const byCertificate = (more: Env = {}): Env => ({
+    ...without('WECHATPAY_SERIAL_NO'),
+    WECHATPAY_CERTIFICATE_FILE: join(dir, 'sim', 'merchant.cert'),
+    ...more,
+  })
+  const open = () => secret('apiclient.key', readFileSync(join(dir, 'sim', 'merchant.key'), 'utf8'))
+
+  it('and none with a certificate in place of the serial number', async () => {
+    expect(faults(await examine(byCertificate()))).toEqual([])
+  })
+
+  const once: [what: string, env: () => Env, says: RegExp, seen: string[]][] = [
+    [
+      'a key file that others can read, beside a certificate',
+      () => {
+        const path = open()
+        chmodSync(path, 0o644)
+        return byCertificate({ WECHATPAY_PRIVATE_KEY_FILE: path })
+      },
+      /open to other users/,
+      ['fail private key', 'warn key pair', 'warn signed call'],
+    ],
+    [
+      'a key file that is not there, beside a certificate',
+      () => byCertificate({ WECHATPAY_PRIVATE_KEY_FILE: join(dir, 'gone.key') }),
+      /gone\.key does not exist/,
+      ['fail private key', 'warn key pair', 'warn signed call'],
+    ],
+    [
+      'a key that is not of the certificate',
+      () => byCertificate({ WECHATPAY_PRIVATE_KEY_FILE: otherKeyFile() }),
+      /private key is not that of the certificate/,
+      ['fail key pair', 'warn signed call'],
+    ],
+    [
+      'a certificate that is not there',
+      () => byCertificate({ WECHATPAY_CERTIFICATE_FILE: join(dir, 'gone.cert') }),
+      /gone\.cert does not exist/,
+      ['fail certificate', 'warn signed call'],
+    ],
+    [
+      'a serial number beside the certificate',
+      () => ({ ...sound, ...byCertificate() }),
+      /are both set/,
+      ['fail settings'],
+    ],
+    [
+      'a misspelt setting',
+      () => ({ ...without('WECHATPAY_MCHID'), WECHATPAY_MCHDI: sound['WECHATPAY_MCHID'] ?? '' }),
+      /WECHATPAY_MCHDI is not a setting of this service; below it is taken for WECHATPAY_MCHID/,
+      ['fail settings'],
+    ],
+    [
+      'a misspelt file setting, beside a certificate',
+      () => {
+        const { WECHATPAY_PRIVATE_KEY_FILE: path = '', ...rest } = byCertificate()
+        return { ...rest, WECHATPAY_PRIVATE_KEY: path }
+      },
+      /WECHATPAY_PRIVATE_KEY is not a setting of this service; below it is taken for WECHATPAY_PRIVATE_KEY_FILE/,
+      ['fail settings'],
+    ],
+    [
+      'a name that means nothing',
+      () => ({ ...sound, WECHATPAY_COLOUR: 'red' }),
+      /WECHATPAY_COLOUR is not a setting of this service$/,
+      ['fail settings'],
+    ],
+    [
+      'a public key that is not there',
+      () => ({ ...sound, WECHATPAY_PUBLIC_KEY_FILE: join(dir, 'gone.pub') }),
+      /gone\.pub does not exist/,
+      ['fail public key', 'warn store 1001', 'warn WeChat Pay key'],
+    ],
+    [
+      'no key of WeChat Pay’s',
+      () => without('WECHATPAY_PUBLIC_KEY_ID', 'WECHATPAY_PUBLIC_KEY_FILE'),
+      /WECHATPAY_PUBLIC_KEY_ID and .* must be set/,
+      ['fail settings', 'warn store 1001', 'warn WeChat Pay key'],
+    ],
+    [
+      'an APIv3 key where the merchant has a 公钥',
+      () => ({
+        ...without('WECHATPAY_PUBLIC_KEY_ID', 'WECHATPAY_PUBLIC_KEY_FILE'),
+        WECHATPAY_APIV3_KEY_FILE: secret('apiv3.key', simulator.keys.apiv3Key),
+      }),
+      /this is a 公钥 merchant/,
+      ['fail key mode', 'warn store 1001'],
+    ],
+  ]
+  it.each(once)('%s', async (_, env, says, seen) => {
+    const checks = await examine(env())
+    expect(faults(checks).sort()).toEqual(seen.sort())
+    expect(checks.find(({ status }) => status === 'fail')?.found).toMatch(says)
+    for (const { found } of checks.filter(({ status }) => status === 'warn')) {
+      expect(found).toMatch(/because|the answer is not verified/)
+    }
+  })
+
+  it('a clock that is off, though WeChat Pay refuses the call for it', async () => {
+    const checks = await examine(sound, {}, { aheadMs: 600_000 })
+    expect(faults(checks)).toEqual(['fail clock', 'warn signed call'])
+  })
+
+  it('and two mistakes twice: a key of another pair behind a proxy that rewrites the path', async () => {
+    const proxy = await startProxy(simulator.url, {
+      request: { target: to => `${to}?via=gateway` },
+    })
+    const checks = await examine(
+      byCertificate({
+        WECHATPAY_PRIVATE_KEY_FILE: otherKeyFile(),
+        WECHATPAY_BASE_URLS: proxy.url,
+      }),
+    )
+    proxy.stop()
+    expect(faults(checks)).toEqual(['fail key pair', 'fail signed call'])
+  })
+})
+
+describe('a store that WeChat Pay does not know', () => {
+  it('is a mistake when the operator named it, and a warning when the database did', async () => {
+    const named = await examine(sound, { storeId: 4242 })
+    expect(faults(named)).toEqual(['fail store 4242', 'warn WeChat Pay key'])
+    expect(the(named, 'store 4242').found).toContain('门店id不存在')
+    expect(the(named, 'WeChat Pay key').todo).toContain('the line of store 4242')
+    const DATA_DIR = join(dir, 'unverified')
+    const merchant = simulator.keys.mchid
+    prepareData(DATA_DIR, mirror => {
+      mirror.putStore({ storeId: 4243, merchant, name: '店', timezone: 'Asia/Shanghai' })
+    })
+    chmodSync(DATA_DIR, 0o700)
+    expect(faults(await examine({ ...sound, DATA_DIR }))).toEqual([
+      'warn store 4243',
+      'warn WeChat Pay key',
+    ])
+  })
+})
+
 describe('in partner mode', () => {
   const partner = () => ({ ...sound, WECHATPAY_MODE: 'partner', DATA_DIR: join(dir, 'partner') })
 
@@ -519,6 +658,21 @@ it('is not held up by a pipe, to which nobody writes, in place of a key', async 
   const { code, text } = await runDoctor({ ...sound, WECHATPAY_PRIVATE_KEY_FILE: pipe }, [])
   expect(text).toMatch(/FAIL {2}private key .*no ordinary file/)
   expect(code).toBe(1)
+  const { WECHATPAY_SERIAL_NO: _, ...rest } = sound
+  const told = await runDoctor({ ...rest, WECHATPAY_CERTIFICATE_FILE: pipe }, [])
+  expect(told.text).toMatch(/FAIL {2}serial number .*no ordinary file/)
+  expect(told.code).toBe(1)
+})
+
+it('repeats no key that stands in place of its file’s path', async () => {
+  const secret = 'Zk3hW8pQ2mN5xR7tV9bC4dF6gJ1sL0aY'
+  const pem = pemOf(keyPair().privateKey)
+  const env = { WECHATPAY_APIV3_KEY_FILE: secret, WECHATPAY_PRIVATE_KEY_FILE: pem }
+  const { code, text } = await consult({ ...sound, ...env })
+  expect(text).not.toContain(secret)
+  expect(text).not.toContain('BEGIN')
+  expect(text).toMatch(/FAIL {2}APIv3 key .*It holds a key/)
+  expect(code).toBe(1)
 })
 
 it('takes the page of a network that wants a login for no answer of WeChat Pay’s', async () => {
@@ -537,6 +691,30 @@ it('takes the page of a network that wants a login for no answer of WeChat Pay�
     ]),
   )
 })
+
+it.each([
+  ['an empty 404', 404, ''],
+  ['an empty 403', 403, ''],
+  ['a page', 404, '<html>not found</html>'],
+  ['another address', 302, ''],
+  ['nothing at all', 204, ''],
+])(
+  'finds that it is not WeChat Pay who answers with %s, and follows nobody',
+  async (_, status, body) => {
+    const paths: string[] = []
+    const stranger = await startUpstream(({ url = '' }, response) => {
+      paths.push(url)
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end(body)
+    })
+    const checks = await examine({ ...sound, WECHATPAY_BASE_URLS: stranger.url })
+    await stranger.stop()
+    expect(the(checks, 'signed call')).toMatchObject({
+      status: 'fail',
+      found: expect.stringMatching(/something else answers/),
+    })
+    expect(paths).not.toContain('/elsewhere')
+  },
+)
 
 it('says with nothing configured that there is nothing to check and where the demo’s keys are', async () => {
   const { code, checks, text } = await consult({})

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -84,12 +84,37 @@ describe('private key, certificate and serial number', () => {
     expect(look({}, at(29))).toMatchObject([{ status: 'warn' }])
   })
 
-  it('cannot be told by a file that is no certificate', () => {
-    expect(look({}, join(home, 'none.pem'))).toMatchObject([
-      { check: 'certificate', status: 'fail' },
+  it.each([
+    ['none', () => join(home, 'none.pem'), /does not exist/],
+    ['the private key', () => path, /is a private key/],
+    ['no PEM', () => put('text.pem', 'hello'), /not a certificate in PEM form/],
+  ])(
+    'cannot be told by a file that is no certificate, which the settings say: %s',
+    (_, of, says) => {
+      const env = { WECHATPAY_CERTIFICATE_FILE: of(), WECHATPAY_PRIVATE_KEY_FILE: path }
+      const { readable, checks } = checkSettings(env)
+      expect(the(checks, 'certificate')).toMatchObject({
+        status: 'fail',
+        found: expect.stringMatching(says),
+      })
+      expect(checks.filter(({ check }) => check === 'serial number')).toEqual([])
+      expect(readable.serialNo).toBeNull()
+      expect(look({}, of())).toEqual([])
+      expect(look({})).toEqual([])
+    },
+  )
+
+  it('cannot be told without the one or the other', () => {
+    const pem = put('given.pem', aCertificate({ keys, commonName: mchid, serial: serialNo }))
+    expect(
+      checkPair({ ...pair, privateKey: null }, { certificate: pem, privateKey: path }, 0),
+    ).toEqual([
+      expect.objectContaining({
+        check: 'key pair',
+        status: 'warn',
+        found: expect.stringMatching(/not checked, because the private key/),
+      }),
     ])
-    expect(look({}, path)).toMatchObject([{ check: 'certificate', status: 'fail' }])
-    expect(look({})).toEqual([])
   })
 
   it('show a platform certificate’s serial number by the file that the downloader left', () => {
@@ -202,6 +227,17 @@ describe('the data directory', () => {
       'belongs to direct merchant 1900000110',
     )
     db.close()
+  })
+
+  it('is left as it was though the log of its database came without an index', () => {
+    const [path, copy] = [filled(), aDir()]
+    const db = new Database(join(path, 'smartguide.db'))
+    db.exec(`UPDATE installation SET mchid = '1900000110'`)
+    const names = ['smartguide.db', 'smartguide.db-wal']
+    for (const name of names) copyFileSync(join(path, name), join(copy, name))
+    db.close()
+    expect(the(look(copy).checks, 'database').status).toBe('warn')
+    expect(readdirSync(copy)).toEqual(names)
   })
 
   it('holds something that is no database', () => {

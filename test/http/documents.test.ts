@@ -289,7 +289,7 @@ describe('a decision', () => {
 
   it('takes a wall clock with an offset, and a minute that has just passed as now', async () => {
     const shanghai = inMs(-30_000 + 8 * 3_600_000).replace('Z', '+08:00')
-    const path = `${pathOf('plan')}?effective_at=${encodeURIComponent(shanghai)}`
+    const path = `${pathOf('plan')}?effective_at=${shanghai}`
     const put = await ask('PUT', path, { ifMatch: '"0"', body: { steps: [none] } })
     expect(put.status).toBe(200)
     expect(Date.parse(put.json.effective_at)).toBeGreaterThan(Date.now() - 10_000)

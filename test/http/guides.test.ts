@@ -106,7 +106,7 @@ describe('registering a guide', () => {
     ['name', '小美😊', '表情'],
     ['name', '美'.repeat(22), '64'],
     ['name', '', ''],
-    ['name', 'a\u0007b', '表情'],
+    ['name', 'a\u0007b', '控制字符'],
     ['mobile', '1'.repeat(33), '32'],
     ['mobile', 'call me', '电话'],
     ['qr_code', 'ftp://example.com/x', 'https://'],

@@ -211,7 +211,7 @@ describe('an import of owners', () => {
 
   const refused = async (
     body: string,
-    errors: { row: number; column: string; message?: string }[],
+    errors: { row: number; column: string; message?: unknown }[],
     more: Parameters<typeof send>[1] = {},
   ) => {
     const before = contentsOf(rig)
@@ -366,6 +366,18 @@ describe('an import of owners', () => {
     const answer = await send(gbk, { language: 'zh' })
     expect(answer).toMatchObject({ status: 400, json: { code: 'invalid_request' } })
     expect(answer.json.detail).toContain('UTF-8')
+  })
+
+  it.each([
+    ['three rows', 'member_id,guide_idm,HEREn,HEREo,HEREp,HERE'],
+    ['a hundred', `member_id,guide_id${'m,HERE'.repeat(100)}`],
+  ])('of which curl -d made one line says so: %s', async (_, file) => {
+    const says = (text: string) => [{ row: 1, column: '', message: expect.stringContaining(text) }]
+    await refused(file, says('--data-binary'))
+    await refused(file, says('--data-binary'), { language: 'zh' })
+    const broken = await send(`${file}\n`)
+    expect(broken.status).toBe(400)
+    expect(JSON.stringify(broken.json)).not.toContain('--data-binary')
   })
 
   it('by a manager of one store touches no customer of another', async () => {

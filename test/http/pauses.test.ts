@@ -169,12 +169,25 @@ describe('GET on-duty', () => {
     expect(Object.keys(await duty(at(61 * minuteMs)))).toEqual([second])
   })
 
-  it.each(['?at=now', '?at=2026-11-23', '?at=2026-11-23T10:00:00', '?when=now'])(
-    'refuses %s',
-    async query => {
-      expect((await ask('GET', `/stores/${storeId}/on-duty${query}`)).status).toBe(400)
-    },
-  )
+  it('takes an offset whose + nobody escaped', async () => {
+    const wall = (ms: number) =>
+      new Date(Date.now() + ms + 480 * minuteMs).toISOString().slice(0, -1)
+    await pause(first, { minutes: 10, why: 'a' })
+    expect(await duty(`?at=${wall(5 * minuteMs)}+08:00`)).toMatchObject({ [first]: 'PAUSED' })
+    expect(await duty(`?at=${wall(15 * minuteMs)}+08:00`)).toMatchObject({ [first]: null })
+  })
+
+  it.each([
+    '?at=now',
+    '?at=2026-11-23',
+    '?at=2026-11-23T10:00:00',
+    '?at=2026-11-23+10:00',
+    '?at=2026-11-23T10:00:00++08:00',
+    '?at=2026-11-23T10:00:00+0800',
+    '?when=now',
+  ])('refuses %s', async query => {
+    expect((await ask('GET', `/stores/${storeId}/on-duty${query}`)).status).toBe(400)
+  })
 
   it('is for managers of the store', async () => {
     const path = `/stores/${storeId}/on-duty`

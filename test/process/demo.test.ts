@@ -38,6 +38,8 @@ it('starts with nothing set, and within 5 s its printed curl line answers assign
   const { name } = guides.find((guide: { guide_id: string }) => guide.guide_id === order.guide_id)
   expect(page).toContain(name)
   expect(page).toContain('服务顾问')
+  // As the order said.
+  expect(page).toContain('小程序支付')
 
   const entries = JSON.parse(await (await fetch(new URL('/_sim/log', link))).text()).entries
   const assigns = entries.filter((entry: { path: string }) => entry.path.endsWith('/assign'))

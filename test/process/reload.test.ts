@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { copyFileSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { eventually, scratchDir } from '../support/rig.ts'
@@ -8,6 +11,7 @@ import {
   type Env,
   prepareData,
   settingsFor,
+  spawnService,
   startProcess,
   writeSecret,
 } from '../support/service-process.ts'
@@ -41,6 +45,7 @@ afterEach(async () => {
 
 /** What an operator does with what the merchant platform gave. */
 function takeOver(): void {
+  rmSync(join(dir, 'apiclient_key.pem'), { force: true })
   copyFileSync(join(simulator.stateDir, 'merchant.key'), join(dir, 'apiclient_key.pem'))
   copyFileSync(join(simulator.stateDir, 'merchant.cert'), join(dir, 'apiclient_cert.pem'))
 }
@@ -95,12 +100,12 @@ it('SIGHUP under load changes over to the new merchant key: no order fails, none
   }
   const tills = Array.from({ length: 12 }, (_, place) => till(place))
   for (let round = 1; round <= 3; round++) {
-    await new Promise(done => setTimeout(done, 200))
+    await sleep(200)
     const { serial_no } = await control('POST', '/merchant-key', { overlap_seconds: 2 })
     takeOver()
-    running.child.kill('SIGHUP')
+    process.kill(Number(readFileSync(join(dir, 'data', 'service.pid'), 'utf8')), 'SIGHUP')
     await eventually(async () => running.output().includes(serial_no))
-    await new Promise(done => setTimeout(done, 2100))
+    await sleep(2100)
   }
   over = true
   await Promise.all(tills)
@@ -123,6 +128,14 @@ const garbage: [what: string, spoil: () => unknown, says: RegExp][] = [
     'a key file that is no key',
     () => writeSecret(join(dir, 'apiclient_key.pem'), 'x'),
     /is not a private key/,
+  ],
+  [
+    'a pipe that nobody writes to',
+    () => {
+      rmSync(join(dir, 'apiclient_key.pem'))
+      execFileSync('mkfifo', ['-m', '600', join(dir, 'apiclient_key.pem')])
+    },
+    /is no ordinary file/,
   ],
   [
     'a key file that others can read',
@@ -192,6 +205,33 @@ it('SIGHUP with keys that are wrong is one sentence in the log, and the old ones
   expect(running.output()).not.toContain('PRIVATE KEY')
   expect(await running.end('SIGTERM')).toBe(0)
 }, 60_000)
+
+it('SIGHUP while it starts is heeded when it has started, and ends nothing', async () => {
+  const dataDir = join(dir, 'fresh')
+  const starting = spawnService({ ...env, DATA_DIR: dataDir })
+  // A new directory is filled in one go, and this is its first file.
+  while (!existsSync(join(dataDir, 'service.lock'))) await sleep(1)
+  starting.child.kill('SIGHUP')
+  await eventually(async () => starting.output().includes('the keys were read again'))
+  const gone = once(starting.child, 'exit')
+  starting.child.kill('SIGTERM')
+  expect(await gone).toEqual([0, null])
+}, 30_000)
+
+it('many SIGHUPs in a row are one more reading of the files, not a queue of calls', async () => {
+  const running = await startProcess(env)
+  await eventually(async () => running.output().includes('admin key'))
+  await control('PUT', '/faults', { latency_ms: { p50: 300, p99: 300 } })
+  for (let n = 0; n < 40; n++) {
+    running.child.kill('SIGHUP')
+    await sleep(5)
+  }
+  const readings = () => running.output().split('the keys were read again').length - 1
+  await eventually(async () => readings() >= 2)
+  await sleep(1500)
+  expect(readings()).toBeLessThanOrEqual(3)
+  expect(await running.end('SIGTERM')).toBe(0)
+}, 30_000)
 
 it('in certificate mode it starts, verifies, and starts again from what it kept while the list cannot be asked for', async () => {
   await control('PUT', '/policies', { key_mode: 'certificate' })

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -182,6 +182,22 @@ it('claims a data directory for no merchant that WeChat Pay does not know', asyn
   })
   const running = await startProcess({ ...settings, DATA_DIR })
   expect(await running.end('SIGTERM')).toBe(0)
+})
+
+it('says its process id in the data directory while it runs, and not after an end or a start that failed', async () => {
+  const DATA_DIR = join(dir, 'pid')
+  const path = join(DATA_DIR, 'service.pid')
+  const pid = () => Number(readFileSync(path, 'utf8'))
+  const killed = await startProcess({ ...settings, DATA_DIR })
+  await killed.end('SIGKILL')
+  expect(pid()).toBe(killed.child.pid)
+  const running = await startProcess({ ...settings, DATA_DIR })
+  await failToStart({ ...settings, DATA_DIR })
+  expect(pid()).toBe(running.child.pid)
+  expect(await running.end('SIGTERM')).toBe(0)
+  expect(existsSync(path)).toBe(false)
+  await failToStart({ ...settings, DATA_DIR, WECHATPAY_SERIAL_NO: 'ABCDEF0123456789' })
+  expect(existsSync(path)).toBe(false)
 })
 
 it('ends with one sentence when the port is taken', async () => {

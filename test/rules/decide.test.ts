@@ -926,3 +926,44 @@ describe('the checkers above', () => {
     expect(() => fc.assert(tellsWhatBlocks(vague), fixed)).toThrow()
   })
 })
+
+describe('a guide who leaves the staff', () => {
+  it.each([
+    ['of the tag', 90_000],
+    ['of anybody', 100],
+  ])(
+    'hands on to all who take turns in the book, though the next order is one %s',
+    (_, amountFen) => {
+      const guides = ['A', 'B', 'C'].map(id => ({ id, tags: id === 'A' ? ['skin'] : [] }))
+      const tagged = { use: 'rotate', among: { tag: 'skin' }, when: { min_amount: 50_000 } }
+      const plan = aPlan([tagged, { use: 'rotate' }])
+      const standings = { D: -9, A: 3, B: 3, C: 3 }
+      const openBook = (name: string) =>
+        aBook(
+          Object.fromEntries(
+            Object.entries(standings).map(([id, balance]) => [id, { balance, lastServed: 0 }]),
+          ),
+          name,
+        )
+      const { turn } = decide(aStore({ guides, plan }), aQuestion({ amountFen, openBook }))
+      expect(turn?.handedOn).toEqual([
+        ['D', 0, 9],
+        ['A', 1, -3],
+        ['B', 1, -3],
+        ['C', 1, -3],
+      ])
+    },
+  )
+
+  it('hands on to those of the tag alone in a book that they have to themselves', () => {
+    const guides = ['A', 'B', 'C'].map(id => ({ id, tags: id === 'A' ? ['skin'] : [] }))
+    const tagged = { use: 'rotate', among: { tag: 'skin' }, book: 'skin' }
+    const plan = aPlan([tagged, { use: 'rotate' }])
+    const openBook = (name: string) => aBook({ D: { balance: -9, lastServed: 1 } }, name)
+    const { turn } = decide(aStore({ guides, plan }), aQuestion({ openBook }))
+    expect(turn?.handedOn).toEqual([
+      ['D', 0, 9],
+      ['A', 1, -9],
+    ])
+  })
+})

@@ -6,6 +6,7 @@ import { createReplay, type PastOrder, type ReplayReport } from '../../src/rules
 import { aDirectory } from '../support/ledger.ts'
 import {
   anyDocuments,
+  anyEvent,
   anyEvents,
   anyPlan,
   anyRoster,
@@ -95,6 +96,37 @@ describe('a replay', () => {
       { numRuns: 150 },
     )
     expect(handedOn).toBeGreaterThan(100)
+  })
+
+  it('of a default staff whose guides come and go at WeChat Pay changes nothing, and verify finds nothing', async () => {
+    const ofGuide = fc.record({
+      kind: fc.constantFrom('lose' as const, 'register' as const),
+      guide: fc.constantFrom(...guideIds),
+    })
+    let handedOn = 0
+    await fc.assert(
+      fc.asyncProperty(
+        anyPlan,
+        fc.array(fc.oneof(anyEvent, anyEvent, ofGuide), { minLength: 30, maxLength: 80 }),
+        fc.nat(40),
+        async (plan, events, skip) => {
+          const happened = events.filter(
+            one => one.kind !== 'publish' || one.documents.staff === undefined,
+          )
+          const store = past.openStore(aStoreId(), guideIds, { plan })
+          const orders = await live(past, store.storeId, [order(), ...happened])
+          handedOn += orders.filter(({ trace }) => trace?.includes('handedOn')).length
+          const toMs = past.clock.ms + 1
+          const { faults } = await past.reports.verify(store, { fromMs: 0, toMs })
+          expect(faults).toEqual([])
+          const fromMs = orders[Math.min(skip, orders.length - 1)]?.decidedAtMs ?? 0
+          const report = await replayed(store, { fromMs, toMs }, {})
+          expect(report).toMatchObject({ changed: 0, sample: [] })
+        },
+      ),
+      { numRuns: 60 },
+    )
+    expect(handedOn).toBeGreaterThan(20)
   })
 
   it('of a draft gives what the same orders get in a shop that lived by the draft from its first day', async () => {

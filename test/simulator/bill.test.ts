@@ -196,6 +196,17 @@ describe('the bill page', () => {
     expect((await page('A1?sub_mchid=1900000109')).status).toBe(404)
   })
 
+  test('shows the channel that the link names, and pays by none that there is not', async () => {
+    await merchant.assign(guideId, 'A1')
+    const refused = await page('A1?pay=now&channel=cash')
+    expect([refused.status, refused.json.message]).toEqual([
+      400,
+      expect.stringMatching(/^channel: /),
+    ])
+    expect((await page('A1')).json).toContain('尚未支付')
+    expect((await page('A1?pay=now&channel=mini_program')).json).toContain('小程序支付')
+  })
+
   test('escapes what others wrote', async () => {
     const wild = '<script>alert(1)</script>'
     const guide = await merchant.withGuide(2, wild)

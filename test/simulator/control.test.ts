@@ -47,6 +47,16 @@ describe('a mistaken control call is refused with a sentence, and changes nothin
     expect((await merchant.control('GET', '/nothing')).status).toBe(404)
   })
 
+  test('the list of calls names each once, with what it takes', async () => {
+    const { calls } = (await merchant.control('GET', '')).json
+    expect(calls.filter(({ about }: { about?: string }) => !about)).toEqual([])
+    const names = calls.map(({ method, path }: Record<string, string>) => `${method} ${path}`)
+    expect(new Set(names).size).toBe(names.length)
+    expect(names).toEqual(
+      expect.arrayContaining(['PUT /_sim/stores/:store_id', 'PUT /_sim/faults', 'GET /_sim/log']),
+    )
+  })
+
   test('nothing was changed', async () => {
     expect((await merchant.control('GET', '/policies')).json).toEqual({
       assign_window_seconds: 600,

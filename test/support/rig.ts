@@ -16,8 +16,7 @@ import { openCertificates } from '../../src/mirror/certificates.ts'
 import { openGuideImports } from '../../src/mirror/guide-imports.ts'
 import { openGuides } from '../../src/mirror/guides.ts'
 import { openMirror } from '../../src/mirror/mirror.ts'
-import { createVault } from '../../src/mirror/vault.ts'
-import { readVaultKeys } from '../../src/mirror/vault-key-file.ts'
+import { openVault } from '../../src/mirror/open-vault.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { openAccount } from '../../src/wechatpay/account.ts'
 import type { GuideCalls } from '../../src/wechatpay/guides.ts'
@@ -42,7 +41,8 @@ export async function openRig(
     mode?: 'direct' | 'partner'
     simulator?: { running: Simulator; stateDir: string }
     client?: Upstreams
-    guideCalls?: GuideCalls
+    /** Stands between the registry and the client. */
+    guideCalls?: (real: GuideCalls) => GuideCalls
     windowMs?: number
     waitMs?: number
     attemptTimeoutMs?: number
@@ -104,14 +104,14 @@ export async function openRig(
     failed: cause => failures.push(cause),
   })
   const state = { ready: true }
-  const vault = createVault(readVaultKeys(join(dataDir, 'pii.key')))
+  const vault = openVault(db, join(dataDir, 'pii.key'))
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
   const registry = createRegistry({
     mirror,
     guides,
     guideImports,
-    calls: options.guideCalls ?? client,
+    calls: options.guideCalls?.(client) ?? client,
     clock,
     mode,
     ratePerSecond: 10_000,

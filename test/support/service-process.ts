@@ -48,8 +48,11 @@ process.on('exit', () => {
 })
 
 /** Runs `node src/main.ts` with nothing of this process's environment but the PATH. */
-export function spawnService(env: Env): { child: ChildProcess; output(): string } {
-  const child = spawn(process.execPath, ['src/main.ts'], {
+export function spawnService(
+  env: Env,
+  main = 'src/main.ts',
+): { child: ChildProcess; output(): string } {
+  const child = spawn(process.execPath, [main], {
     cwd: root,
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -67,11 +70,21 @@ export function spawnService(env: Env): { child: ChildProcess; output(): string 
 }
 
 /** Starts a service and waits until it says where it listens. */
-export async function startProcess(env: Env) {
-  const { child, output } = spawnService(env)
+export function startProcess(env: Env) {
+  return listening(spawnService(env))
+}
+
+/** The simulator in a process of its own, so that it takes no time from the test's. */
+export async function startSimulatorProcess(stateDir: string) {
+  const env = { PORT: '0', SIM_STATE_DIR: stateDir }
+  return { ...(await listening(spawnService(env, 'src/simulator/main.ts'))), stateDir }
+}
+
+async function listening({ child, output }: ReturnType<typeof spawnService>) {
   const url = await new Promise<string>((done, fail) => {
     const look = () => {
-      const found = /"url":"(http:[^"]+)"/.exec(output()) ?? /service +(http:\S+)/.exec(output())
+      const found =
+        /"url":"(http:[^"]+)"/.exec(output()) ?? /(?:service|simulator:) +(http:\S+)/.exec(output())
       if (found?.[1]) done(found[1])
     }
     child.stdout?.on('data', look)

@@ -1,5 +1,5 @@
 import { createSecretKey } from 'node:crypto'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { watchCertificates } from '../../src/wechatpay/certificate-watch.ts'
 import type { Downloaded } from '../../src/wechatpay/client.ts'
 import { unanswered } from '../../src/wechatpay/outcome.ts'
@@ -33,6 +33,7 @@ function aWatch(answers: Downloaded[] = []) {
   const platformKeys = createPlatformKeys(null)
   const client = aClient(['http://127.0.0.1:1', 'http://127.0.0.1:2'])
   const disk = { full: false }
+  const telling = { fails: false }
   const watch = watchCertificates({
     client: {
       ...client,
@@ -48,10 +49,12 @@ function aWatch(answers: Downloaded[] = []) {
       if (disk.full) throw new Error('disk full')
       kept.push(certificates)
     },
-    downloaded: () => {},
+    downloaded() {
+      if (telling.fails) throw new Error('nobody listens')
+    },
     failed: cause => failures.push(cause),
   })
-  return { watch, time, asked, kept, disk, failures, platformKeys, turnsUntil }
+  return { watch, time, asked, kept, disk, telling, failures, platformKeys, turnsUntil }
 
   /** One turn a second, as the timer would at the most. */
   async function turnsUntil(endMs: number): Promise<void> {
@@ -114,4 +117,33 @@ it('puts a certificate in force though the disk is full', async () => {
   disk.full = false
   await watch.refresh()
   expect(kept).toEqual([[certificate]])
+})
+
+it('asks with another APIv3 key at once, however long the one before had to wait', async () => {
+  const { watch, asked, time } = aWatch([{ kind: 'sealed' }, { kind: 'sealed' }])
+  await watch.turn()
+  time.ms = 31_000
+  await watch.turn()
+  time.ms = 32_000
+  watch.replaceKey(createSecretKey(Buffer.from('k'.repeat(32))))
+  await watch.turn()
+  expect(asked).toHaveLength(2)
+  watch.replaceKey(createSecretKey(Buffer.from('x'.repeat(32))))
+  await watch.turn()
+  expect(asked).toHaveLength(3)
+})
+
+it('goes on though what a download came to could not be told', async () => {
+  vi.useFakeTimers()
+  try {
+    const { watch, asked, time, failures, telling } = aWatch()
+    telling.fails = true
+    watch.start()
+    for (; time.ms < 11 * hourMs; time.ms += 60_000) await vi.advanceTimersByTimeAsync(60_000)
+    expect(failures).toHaveLength(2)
+    expect(asked).toHaveLength(2)
+    await watch.stop()
+  } finally {
+    vi.useRealTimers()
+  }
 })

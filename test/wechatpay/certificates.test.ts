@@ -19,6 +19,7 @@ import { keep } from './keep.ts'
 import { aClient, brief, platform, signedHeaders, startUpstream } from './upstream.ts'
 
 const dayMs = 86_400_000
+const hourMs = 3_600_000
 const nowMs = Date.UTC(2026, 10, 23, 12)
 const apiv3Key = createSecretKey(Buffer.from('k'.repeat(32)))
 const otherKey = createSecretKey(Buffer.from('x'.repeat(32)))
@@ -149,8 +150,41 @@ describe('the platform keys', () => {
   it('keep the newest though a host that lags behind does not list it', () => {
     const keys = createPlatformKeys(null, [two, one])
     keys.adopt([one], nowMs)
-    expect(keys.find(two.serial, nowMs + dayMs)).toBe(two.key)
-    expect(keys.current(nowMs)).toBe(two)
+    expect(keys.find(two.serial, nowMs + dayMs - 1)).toBe(two.key)
+    expect(keys.current(nowMs)?.serial).toBe(two.serial)
+    keys.adopt([two, one], nowMs + dayMs - 1)
+    expect(keys.certificates()).toEqual([two, one])
+  })
+
+  it('let the newest go when no list has had it for a day: it was withdrawn', () => {
+    const keys = createPlatformKeys(null, [two, one])
+    for (let hour = 0; hour < 24; hour += 10) keys.adopt([one], nowMs + hour * hourMs)
+    expect(keys.find(two.serial, nowMs + dayMs)).toBeUndefined()
+    expect(keys.current(nowMs + dayMs)?.serial).toBe(one.serial)
+    keys.adopt([one], nowMs + dayMs)
+    expect(keys.certificates()).toEqual([one])
+  })
+
+  it('do not take back what was withdrawn because an old list is shown again', () => {
+    const keys = createPlatformKeys(null, [one])
+    keys.adopt([two], nowMs)
+    keys.adopt([one], nowMs + 60_000)
+    keys.adopt([two, one], nowMs + 120_000)
+    expect(keys.find(one.serial, nowMs + 599_999)).toBe(one.key)
+    expect(keys.find(one.serial, nowMs + 600_000)).toBeUndefined()
+    expect(keys.find(two.serial, nowMs + 2 * dayMs)).toBe(two.key)
+  })
+
+  it('are found however a list or an answer prints a serial number, and each is there once', () => {
+    const printed = (serial: string) => ({ ...one, serial })
+    const keys = createPlatformKeys(null)
+    const lower = printed(one.serial.toLowerCase())
+    keys.adopt([lower, printed(`00${one.serial}`), one], nowMs)
+    expect(keys.certificates()).toEqual([lower])
+    expect(keys.find(one.serial, nowMs)).toBe(one.key)
+    expect(keys.find(`00${one.serial}`, nowMs)).toBe(one.key)
+    keys.adopt([one], nowMs + dayMs)
+    expect(keys.certificates()).toEqual([one])
   })
 
   it('verify with the 公钥 of before for ten minutes', () => {
@@ -199,6 +233,11 @@ describe('a download', () => {
 
   it('signed with a withdrawn key is not believed, though the list of its time opens', async () => {
     expect(await download(list(row(one)), one, [two])).toBe('unknown unverified')
+  })
+
+  it('is believed though the list prints the serial number otherwise than the header', async () => {
+    const lower = { ...one, serial: one.serial.toLowerCase() }
+    expect(await download(list(row(lower)), one)).toBe('accepted')
   })
 
   it('that the APIv3 key does not open says so', async () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -137,6 +138,24 @@ describe('a key file', () => {
       `${folder} is a directory, not a key file.`,
     )
     expect(complaint(() => readSecretFile(huge))).toBe(`${huge} is too large to be a key.`)
+  })
+
+  it.each(['/dev/zero', join(folder, 'pipe')])(
+    'that is no ordinary file is refused, and waited for by nobody (%s)',
+    path => {
+      if (!path.startsWith('/dev')) execFileSync('mkfifo', ['-m', '600', path])
+      expect(complaint(() => readPublicFile(path))).toBe(`${path} is no ordinary file.`)
+    },
+  )
+
+  it.each([
+    ['a private key', privatePem],
+    ['a private key on one line', privatePem.replaceAll('\n', '\\n')],
+    ['a private key bare', privatePem.replace(/-----.*-----|\n/g, '')],
+    ['an APIv3 key', 'Zk3hW8pQ2mN5xR7tV9bC4dF6gJ1sL0aY'],
+  ])('is not quoted where %s stands in place of its path', (_, secret) => {
+    const sentence = 'It holds a key, and must name the file of one.'
+    expect(complaint(() => readSecretFile(secret))).toBe(sentence)
   })
 
   it.runIf(process.getuid?.() !== 0)('that we may not read is refused in one sentence', () => {

@@ -63,6 +63,8 @@ describe('a refusal blames', () => {
     ['account', 413, ''],
     ['account', 415, { code: 'INVALID_REQUEST', message: 'Content-Type' }],
     ['account', 404, ''],
+    ['account', 400, param('Http头Wechatpay-Serial无效：5157F09EFDC096DE')],
+    ['account', 400, { code: 'INVALID_REQUEST', message: '平台证书序列号Wechatpay-Serial错误' }],
     ['guide', 404, { code: 'RESOURCE_NOT_EXISTS', message: '服务人员不存在' }],
     ['guide', 404, { return_code: 'NOT_FOUND', return_msg: '' }],
     ['guide', 400, param('guide_id 不合法')],
@@ -111,6 +113,20 @@ describe('a refusal blames', () => {
     for (const status of [400, 401, 403, 404]) {
       expect(brief(read(status, body))).toBe('unknown server_error')
     }
+  })
+
+  it.each([
+    ['服务人员13987651201不存在', '服务人员***不存在'],
+    ['mobile +86 139-8765-1201 used', 'mobile +*** used'],
+    ['8613987651201,139 8765 1201', '***,***'],
+    ['guide 01008370080000000001', 'guide 01008370080000000001'],
+    ['order 1217752501201407033233368018', 'order 1217752501201407033233368018'],
+    ['timestamp 1554208460', 'timestamp 1554208460'],
+    ['mchid 1900000109', 'mchid 1900000109'],
+  ])('without the mobile of anybody, and with all other numbers: %s', (message, told) => {
+    expect(read(400, { code: 'PARAM_ERROR', message })).toMatchObject({ message: told })
+    const detail = { field: message }
+    expect(read(400, { code: message, message, detail })).toMatchObject({ code: told })
   })
 
   it('in a message that is short and has no control characters', () => {

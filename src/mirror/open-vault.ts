@@ -1,0 +1,69 @@
+import { isNotNull, sql } from 'drizzle-orm'
+import type { Db } from '../db/open.ts'
+import { StartError } from '../errors.ts'
+import { placeOfRow } from './guide-imports.ts'
+import { guideImportRows, guides } from './schema.ts'
+import { sealedBy } from './sealed-by.ts'
+import { createVault, type Vault } from './vault.ts'
+import { readVaultKeys, vaultKeyFile } from './vault-key-file.ts'
+
+type Sample = { keyId: string; sealed: string; place: string }
+
+/** So many rows that cannot be opened are a wrong key; fewer may be damaged rows. */
+const samplesOfKey = 5
+
+/**
+ * The vault of a data directory, once it is sure to open what is sealed there; a key file is made only where nothing is.
+ *
+ * @throws StartError when the file does not hold every key that something is sealed with
+ */
+export function openVault(db: Db, path: string): Vault {
+  const samples = [...guideSamples(db), ...importSamples(db)]
+  const vault = createVault(readVaultKeys(path, { mayMake: samples.length === 0 }))
+  for (const keyId of new Set(samples.map(sample => sample.keyId))) {
+    const ofKey = samples.filter(sample => sample.keyId === keyId)
+    if (ofKey.some(({ sealed, place }) => vault.open(sealed, place) !== null)) continue
+    throw new StartError(
+      `${vaultKeyFile} ${path} does not hold the key ${keyId} that names and mobiles in this data directory were sealed with: bring that line back.`,
+    )
+  }
+  return vault
+}
+
+function guideSamples(db: Db): Sample[] {
+  const keyId = sealedBy(guides.profile)
+  return keyIds(
+    db.selectDistinct({ keyId }).from(guides).where(isNotNull(guides.profile)).all(),
+  ).flatMap(id =>
+    db
+      .select({ sealed: guides.profile, place: guides.guideId })
+      .from(guides)
+      .where(sql`${keyId} = ${id}`)
+      .limit(samplesOfKey)
+      .all()
+      .map(({ sealed, place }) => ({ keyId: id, sealed: sealed ?? '', place })),
+  )
+}
+
+function importSamples(db: Db): Sample[] {
+  const keyId = sealedBy(guideImportRows.sealed)
+  const waiting = sql`status = 'waiting' AND ${isNotNull(guideImportRows.sealed)}`
+  return keyIds(db.selectDistinct({ keyId }).from(guideImportRows).where(waiting).all()).flatMap(
+    id =>
+      db
+        .select()
+        .from(guideImportRows)
+        .where(sql`${waiting} AND ${keyId} = ${id}`)
+        .limit(samplesOfKey)
+        .all()
+        .map(({ importId, row, sealed }) => ({
+          keyId: id,
+          sealed: sealed ?? '',
+          place: placeOfRow(importId, row),
+        })),
+  )
+}
+
+function keyIds(rows: readonly { keyId: string }[]): string[] {
+  return rows.map(({ keyId }) => keyId)
+}
