@@ -660,7 +660,7 @@ it('is not held up by a pipe, to which nobody writes, in place of a key', async 
   expect(code).toBe(1)
   const { WECHATPAY_SERIAL_NO: _, ...rest } = sound
   const told = await runDoctor({ ...rest, WECHATPAY_CERTIFICATE_FILE: pipe }, [])
-  expect(told.text).toMatch(/FAIL {2}serial number .*no ordinary file/)
+  expect(told.text).toMatch(/FAIL {2}certificate .*no ordinary file/)
   expect(told.code).toBe(1)
 })
 

@@ -312,7 +312,7 @@ describe('GET /openapi.json', () => {
     const told = Object.entries<object>(document.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map(method => `${method.toUpperCase()} ${path}`),
     )
-    const own = ['/livez', '/readyz', '/openapi.json']
+    const own = ['/livez', '/readyz', '/metrics', '/openapi.json']
     const routed = rig.app.routes
       .filter(({ method, path }) => method !== 'ALL' && !own.includes(path))
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
