@@ -18,8 +18,8 @@ export type Tried = {
 }
 
 const shortDelaysMs = [40, 120] as const
-const backoffBaseMs = 500
-const backoffCapMs = 15_000
+const backoffBaseMs = 200
+const backoffCapMs = 5000
 const accountPauseMs = 10_000
 
 /**
