@@ -6,6 +6,8 @@ import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
 import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
+import { createMeter } from './meter.ts'
+import { createOutbound } from './outbound.ts'
 import { createOutbox } from './outbox.ts'
 import { lookAround, resolve } from './resolve.ts'
 
@@ -38,6 +40,9 @@ type Flight = Window & { recorded: Promise<Recorded>; landed: Promise<Order> }
 
 const maxAttemptsWhileAwaited = 3
 const pauseAfterFailureMs = 1000
+/** So many in the air, and more, may be too many. */
+const crowded = 500
+const leastWaitMs = 800
 
 export function createAssignments(deps: {
   ledger: Ledger
@@ -47,6 +52,9 @@ export function createAssignments(deps: {
   mode: 'direct' | 'partner'
   windowMs: number
   random?: () => number
+  /** Of one merchant. */
+  ratePerSecond?: number
+  /** The longest that an attempt is waited for. */
   attemptTimeoutMs?: number
   maxInFlight?: number
   noted?: (order: Order, attempt: Attempt, outcome: Outcome) => void
@@ -55,14 +63,25 @@ export function createAssignments(deps: {
 }): Assignments {
   const { ledger, mirror, clock, failed, maxInFlight = 10_000 } = deps
   const flights = new Map<string, Flight>()
-  const outbox = createOutbox({ ledger, clock, send: sendAgain, failed })
+  const random = deps.random ?? Math.random
+  const outbound = createOutbound({
+    hosts: deps.client.hosts.length,
+    clock,
+    ratePerSecond: deps.ratePerSecond ?? 200,
+    longestTimeoutMs: deps.attemptTimeoutMs ?? 2000,
+    random,
+    recovered: () => outbox.hasten(),
+  })
+  const { opensAtMs } = outbound
+  const outbox = createOutbox({ ledger, clock, send: sendAgain, opensAtMs, failed })
+  const landings = createMeter()
   let draining = false
 
   const flying: FlightDeps = {
     client: deps.client,
     clock,
-    random: deps.random ?? Math.random,
-    attemptTimeoutMs: deps.attemptTimeoutMs ?? 2000,
+    outbound,
+    random,
     subMchidOf: ({ merchant }) => (deps.mode === 'partner' ? merchant : null),
     noted(order, attempt, outcome) {
       if (outcome.kind === 'rejected' && outcome.blames === 'guide') quarantine(order)
@@ -87,7 +106,10 @@ export function createAssignments(deps: {
       ),
     }
     flights.set(key, flight)
-    const leave = () => flights.delete(key)
+    const leave = () => {
+      flights.delete(key)
+      landings.count(clock.monotonicMs())
+    }
     flight.landed.then(leave, leave)
     return flight
   }
@@ -124,11 +146,20 @@ export function createAssignments(deps: {
     await depart(key, current, 1).landed
   }
 
-  function takeIn(posted: PostedOrder, facts: string, store: ReadyStore): Flight {
+  /** What could not be answered in time is refused at once, so that the rest is answered in time. */
+  function refuseOverload(waitMs: number): void {
+    const { size } = flights
+    const perSecond = size < crowded ? 0 : landings.perSecond(clock.monotonicMs())
+    // Where nobody lands at all, WeChat Pay is silent, and the orders are kept.
+    const isLate = perSecond > 0 && (size / perSecond) * 1000 > Math.max(waitMs, leastWaitMs)
+    if (size < maxInFlight && !isLate) return
+    throw new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
+  }
+
+  function takeIn(posted: PostedOrder, facts: string, store: ReadyStore, waitMs: number): Flight {
     if (draining) throw new AppError('draining', 'Post the order to another node, or again later.')
-    if (flights.size >= maxInFlight) {
-      throw new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
-    }
+    refuseOverload(waitMs)
+    outbound.welcome(posted.merchant)
     const around = lookAround(mirror, store, posted, clock.nowMs(), deps.windowMs)
     const recorded = ledger.record({ ...posted, facts }, view => resolve(posted, around, view))
     return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
@@ -154,7 +185,7 @@ export function createAssignments(deps: {
       }
       const facts = printFacts(posted)
       const joined = flights.get(flightKey(posted))
-      const flight = joined ?? takeIn(posted, facts, store)
+      const flight = joined ?? takeIn(posted, facts, store, waitMs)
       const { order, isNew } = await flight.recorded
       refuseOtherFacts(order.facts, facts)
       return {
@@ -191,6 +222,7 @@ export function createAssignments(deps: {
       draining = true
       await outbox.stop()
       await Promise.allSettled([...flights.values()].map(({ landed }) => landed))
+      outbound.close()
     },
   }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Attempt, Order, Settlement, Upstream } from '../ledger/ledger.ts'
 import type { AssignRequest } from '../wechatpay/client.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
+import type { Outbound } from './outbound.ts'
 import { afterAttempt } from './retry.ts'
 
 export type Upstreams = {
@@ -12,9 +13,9 @@ export type Upstreams = {
 
 export type FlightDeps = {
   client: Upstreams
+  outbound: Outbound
   clock: Clock
   random(): number
-  attemptTimeoutMs: number
   /** Null in direct mode, where the order's merchant is ourselves. */
   subMchidOf(order: Order): string | null
   /** Called after each attempt. */
@@ -24,7 +25,7 @@ export type FlightDeps = {
 /** The end of an order's window, which payment and closing move nearer while it is in the air. */
 export type Window = {
   endsAtMs: number
-  /** Ends the attempt under way, if any, by then. */
+  /** Ends what is under way, if anything is, by then. */
   shorten: ((leftMs: number) => void) | null
 }
 
@@ -43,17 +44,22 @@ export async function fly(
   maxAttempts: number,
   deps: FlightDeps,
 ): Promise<Landing> {
-  const { client, clock } = deps
+  const { client, clock, outbound } = deps
   const attempts: Attempt[] = []
   let upstream: Upstream | null = null
   // A host that was silent for a whole flight is not where the next begins.
-  let host = order.attemptCount % client.hosts.length
+  let wanted = order.attemptCount % client.hosts.length
 
   for (;;) {
-    const leftMs = Math.min(order.expiresAtMs, window.endsAtMs) - clock.nowMs()
-    if (leftMs <= 0) return settle('expired')
-    const { outcome, attempt } = await attemptOnce(order, window, host, leftMs, deps)
-    attempts.push(attempt)
+    if (leftMs() <= 0) return settle('expired')
+    const isRepeat = order.attemptCount + attempts.length > 0
+    const entry = await enter(isRepeat)
+    if (entry.kind === 'later') return defer(entry.delayMs)
+    if (entry.kind === 'over') continue
+    const tried = await tryOnce()
+    if (tried === 'over') continue
+    if (tried === 'no_host') return defer(noHostPauseMs)
+    const { outcome, host } = tried
     upstream = upstreamOf(outcome) ?? upstream
     const next = afterAttempt(
       outcome,
@@ -61,6 +67,7 @@ export async function fly(
         inFlight: attempts.length,
         maxInFlight: maxAttempts,
         inAll: order.attemptCount + attempts.length,
+        leftMs: leftMs(),
         host,
         hosts: client.hosts.length,
       },
@@ -70,10 +77,35 @@ export async function fly(
       case 'settle':
         return settle(next.status)
       case 'defer':
-        return { kind: 'defer', dueAtMs: clock.nowMs() + next.delayMs, upstream, attempts }
+        return defer(next.delayMs)
       case 'again':
-        host = next.host
-        if (next.delayMs > 0) await sleep(Math.min(next.delayMs, leftMs))
+        wanted = next.host
+        if (next.delayMs > 0) await sleep(Math.max(0, Math.min(next.delayMs, leftMs())))
+    }
+  }
+
+  function leftMs(): number {
+    return Math.min(order.expiresAtMs, window.endsAtMs) - clock.nowMs()
+  }
+
+  async function enter(isRepeat: boolean) {
+    const endsAtMs = Math.min(order.expiresAtMs, window.endsAtMs)
+    const entry = await outbound.enter({ merchant: order.merchant, endsAtMs, isRepeat }, giveUp => {
+      window.shorten = leftMs => setTimeout(giveUp, Math.max(0, leftMs))
+    })
+    window.shorten = null
+    return entry
+  }
+
+  /** With a place in the air, which it leaves. */
+  async function tryOnce(): Promise<Tried | 'over' | 'no_host'> {
+    try {
+      if (leftMs() <= 0) return 'over'
+      const host = outbound.pickHost(wanted)
+      if (host === null) return 'no_host'
+      return await attemptHedged(order, window, host, leftMs, attempts, deps)
+    } finally {
+      outbound.leave()
     }
   }
 
@@ -83,17 +115,59 @@ export async function fly(
       settledAtMs: clock.nowMs(),
       upstream: status === 'assigned' ? null : upstream,
     }
-    return { kind: 'settle', settlement, attempts }
+    return { kind: 'settle', settlement, attempts: [...attempts] }
+  }
+
+  function defer(delayMs: number): Landing {
+    return { kind: 'defer', dueAtMs: clock.nowMs() + delayMs, upstream, attempts: [...attempts] }
+  }
+}
+
+type Tried = { outcome: Outcome; host: number }
+
+const noHostPauseMs = 200
+
+/** One attempt; when it takes longer than most, another host is asked beside it, for the same guide. */
+async function attemptHedged(
+  order: Order,
+  window: Window,
+  host: number,
+  leftMs: () => number,
+  attempts: Attempt[],
+  deps: FlightDeps,
+): Promise<Tried> {
+  const { outbound } = deps
+  const leashes: { shorten: ((leftMs: number) => void) | null }[] = []
+  window.shorten = ms => {
+    for (const leash of leashes) leash.shorten?.(ms)
+  }
+  try {
+    const first = send(host)
+    const hedgeAfterMs = outbound.hedgeAfterMs(host)
+    if (hedgeAfterMs === null || hedgeAfterMs >= leftMs()) return await first
+    const early = await within(first, hedgeAfterMs)
+    if (early) return early
+    const second = leftMs() > 0 ? outbound.pickHedge(host) : null
+    return second === null ? await first : await firstToTell(first, send(second))
+  } finally {
+    window.shorten = null
+  }
+
+  async function send(to: number): Promise<Tried> {
+    const leash = { shorten: null }
+    leashes.push(leash)
+    return { host: to, outcome: await attemptOnce(order, to, leftMs(), leash, attempts, deps) }
   }
 }
 
 async function attemptOnce(
   order: Order,
-  window: Window,
   host: number,
   leftMs: number,
-  { client, clock, attemptTimeoutMs, subMchidOf, noted }: FlightDeps,
-): Promise<{ outcome: Outcome; attempt: Attempt }> {
+  leash: { shorten: ((leftMs: number) => void) | null },
+  attempts: Attempt[],
+  { client, clock, outbound, subMchidOf, noted }: FlightDeps,
+): Promise<Outcome> {
   const { guideId } = order
   if (guideId === null) throw new Error(`order ${order.id} is pending without a guide`)
   const atMs = clock.nowMs()
@@ -103,19 +177,42 @@ async function attemptOnce(
     outTradeNo: order.outTradeNo,
     subMchid: subMchidOf(order),
     host,
-    timeoutMs: Math.min(attemptTimeoutMs, leftMs),
-    leash: window,
+    timeoutMs: Math.min(outbound.timeoutMs(host), leftMs),
+    leash,
   })
-  window.shorten = null
+  const ms = clock.monotonicMs() - startMs
   const attempt = {
     at_ms: atMs,
     host: client.hosts[host] ?? '',
-    ms: Math.round((clock.monotonicMs() - startMs) * 10) / 10,
+    ms: Math.round(ms * 10) / 10,
     outcome: outcome.kind === 'unknown' ? outcome.reason : outcome.kind,
     request_id: outcome.requestId,
   }
+  attempts.push(attempt)
+  outbound.learn(order.merchant, host, outcome, ms)
   noted(order, attempt, outcome)
-  return { outcome, attempt }
+  return outcome
+}
+
+/** The first that settles the order; else the one that ended last. */
+async function firstToTell(one: Promise<Tried>, other: Promise<Tried>): Promise<Tried> {
+  const first = await Promise.race([one, other])
+  if (first.outcome.kind !== 'unknown') return first
+  const [a, b] = await Promise.all([one, other])
+  return a === first ? b : a
+}
+
+/** Null when the time is over first. */
+async function within(tried: Promise<Tried>, ms: number): Promise<Tried | null> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<null>(done => {
+    timer = setTimeout(done, ms, null)
+  })
+  try {
+    return await Promise.race([tried, over])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function upstreamOf(outcome: Outcome): Upstream | null {

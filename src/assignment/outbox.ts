@@ -6,6 +6,8 @@ export type Outbox = {
   start(): Promise<void>
   /** An order will be due then. */
   expect(dueAtMs: number): void
+  /** WeChat Pay can be reached again: what was deferred need not wait any more. */
+  hasten(): void
   /** Sends nothing new; resolves when what it sent has landed. What is deferred stays for the next start. */
   stop(): Promise<void>
 }
@@ -20,10 +22,12 @@ export function createOutbox(deps: {
   ledger: Ledger
   clock: Clock
   send(order: Order): Promise<unknown>
+  /** When a call may leave at all, in epoch milliseconds; 0 for now. */
+  opensAtMs(): number
   failed(cause: unknown): void
   maxInAir?: number
 }): Outbox {
-  const { ledger, clock, send, failed, maxInAir = 64 } = deps
+  const { ledger, clock, send, opensAtMs, failed, maxInAir = 64 } = deps
   const inAir = new Set<Promise<void>>()
   let timer: NodeJS.Timeout | null = null
   let wakesAtMs = Number.POSITIVE_INFINITY
@@ -50,9 +54,11 @@ export function createOutbox(deps: {
       await sendDue()
       const next = stopped ? null : await ledger.nextDueAtMs()
       turning = null
+      const opensMs = opensAtMs()
       // With every place taken, a landing wakes us; what is over meanwhile is ended all the same.
       const napMs = inAir.size < maxInAir ? longestNapMs : fullNapMs
-      const wakeAtMs = inAir.size < maxInAir && next !== null ? next : Number.POSITIVE_INFINITY
+      const wakeAtMs =
+        inAir.size < maxInAir && next !== null ? Math.max(next, opensMs) : Number.POSITIVE_INFINITY
       expect(Math.min(wakeAtMs, clock.nowMs() + napMs))
     } catch (cause) {
       turning = null
@@ -65,7 +71,7 @@ export function createOutbox(deps: {
     // What is over needs no place in the air, and waits for none.
     await ledger.expire(clock.nowMs(), maxExpired)
     const places = maxInAir - inAir.size
-    if (places <= 0 || stopped) return
+    if (places <= 0 || stopped || opensAtMs() > 0) return
     const due = await ledger.lease(clock.nowMs(), places)
     // What was leased stays for the next start.
     if (stopped) return
@@ -87,6 +93,10 @@ export function createOutbox(deps: {
       await turn()
     },
     expect,
+    hasten() {
+      if (stopped) return
+      ledger.hasten(clock.nowMs()).then(() => expect(clock.nowMs()), failed)
+    },
     async stop() {
       stopped = true
       if (timer) clearTimeout(timer)

@@ -11,13 +11,15 @@ export type Tried = {
   maxInFlight: number
   /** Attempts of the order since it was decided. */
   inAll: number
+  /** Of its window. */
+  leftMs: number
   host: number
   hosts: number
 }
 
 const shortDelaysMs = [40, 120] as const
-const backoffBaseMs = 500
-const backoffCapMs = 15_000
+const backoffBaseMs = 200
+const backoffCapMs = 5000
 const accountPauseMs = 10_000
 
 /**
@@ -44,7 +46,14 @@ function afterUnknown(
   tried: Tried,
   random: number,
 ): Next {
-  const backoffMs = random * Math.min(backoffCapMs, backoffBaseMs * 2 ** Math.min(tried.inAll, 10))
+  const backoffMs =
+    random *
+    Math.min(
+      backoffCapMs,
+      backoffBaseMs * 2 ** Math.min(tried.inAll, 10),
+      // A few more attempts find room in what is left.
+      Math.max(backoffBaseMs, tried.leftMs / 4),
+    )
   if (reason === 'throttled')
     return { kind: 'defer', delayMs: Math.max(retryAfterMs ?? 0, backoffMs) }
   if (tried.inFlight >= tried.maxInFlight) {

@@ -1,4 +1,4 @@
-import { and, desc, eq, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, DocumentVersions, Owner, StepVerdict, Turn } from '../rules/decide.ts'
 import type { CountingFrom, NotChosen } from '../rules/eligibility.ts'
@@ -106,6 +106,8 @@ export type Ledger = {
   expire(nowMs: number, limit: number): Promise<number>
   /** Hands out pending orders that are due, nearest expiry first; each is due again only after it expired. */
   lease(nowMs: number, limit: number): Promise<Order[]>
+  /** Makes the orders due now that wait for their next attempt; how many. Those in the air stay with whoever has them. */
+  hasten(nowMs: number): Promise<number>
   /** When the next pending order is due; null when none is pending. */
   nextDueAtMs(): Promise<number | null>
   /** Makes every pending order due at once: whoever had them in hand is gone. */
@@ -304,6 +306,8 @@ export function openLedger(db: Db): Ledger {
             update({ ...order, dueAtMs: Math.max(order.expiresAtMs, nowMs) + graceMs }),
           ),
       ),
+
+    hasten: nowMs => commit.run(() => statements.hasten.run({ nowMs }).changes),
 
     nextDueAtMs: async () => statements.nextDue.get()?.dueAtMs ?? null,
 
@@ -514,5 +518,11 @@ function prepare(db: Db) {
       .where(pending)
       .prepare(),
     reclaim: db.update(orders).set({ dueAtMs: 0 }).where(pending).prepare(),
+    // One that is leased is due after its window only.
+    hasten: db
+      .update(orders)
+      .set({ dueAtMs: sql`${at('nowMs')}` })
+      .where(and(pending, gt(orders.dueAtMs, at('nowMs')), lte(orders.dueAtMs, orders.expiresAtMs)))
+      .prepare(),
   }
 }

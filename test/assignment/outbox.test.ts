@@ -184,6 +184,7 @@ it('lets the ledger go before a stop is over, whatever its turn was waiting for'
     ledger,
     clock: systemClock,
     send: () => Promise.resolve(),
+    opensAtMs: () => 0,
     failed: cause => failures.push(cause),
   })
   void outbox.start()
