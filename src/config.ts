@@ -88,7 +88,7 @@ export const settingReaders: Readers<
   windowMs: env =>
     wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
   upstreamRatePerSecond: env =>
-    wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', { fallback: 200, min: 1, max: 10_000 }),
+    wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', { fallback: 1000, min: 1, max: 10_000 }),
 }
 
 /** An account in the parts that a setting each tells. */

@@ -77,6 +77,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     clock,
     mode: account.mode,
     windowMs: config.windowMs,
+    ratePerSecond: config.upstreamRatePerSecond,
     noted: (order, attempt, outcome) => {
       if (outcome.kind === 'accepted') return
       log.warn(

@@ -53,7 +53,7 @@ export function createAssignments(deps: {
   windowMs: number
   random?: () => number
   /** Of one merchant. */
-  ratePerSecond?: number
+  ratePerSecond: number
   /** The longest that an attempt is waited for. */
   attemptTimeoutMs?: number
   maxInFlight?: number
@@ -67,7 +67,7 @@ export function createAssignments(deps: {
   const outbound = createOutbound({
     hosts: deps.client.hosts.length,
     clock,
-    ratePerSecond: deps.ratePerSecond ?? 200,
+    ratePerSecond: deps.ratePerSecond,
     longestTimeoutMs: deps.attemptTimeoutMs ?? 2000,
     random,
     recovered: () => outbox.hasten(),

@@ -16,7 +16,7 @@ async function main(): Promise<number> {
     logLevel: 'silent',
     adminKeyFile: join(dataDir, 'admin.key'),
     piiKeyFile: join(dataDir, 'pii.key'),
-    upstreamRatePerSecond: 200,
+    upstreamRatePerSecond: 1000,
     waitMs: 800,
     windowMs: 600_000,
     account: null,

@@ -99,6 +99,7 @@ export async function openRig(
     clock,
     mode,
     windowMs,
+    ratePerSecond: 10_000,
     ...(options.attemptTimeoutMs ? { attemptTimeoutMs: options.attemptTimeoutMs } : {}),
     ...(options.maxInFlight ? { maxInFlight: options.maxInFlight } : {}),
     failed: cause => failures.push(cause),
