@@ -30,6 +30,7 @@ function ordersOfCart(cart: number): PastRow[] {
     id: cart * 2 + nth,
     outTradeNo: `${cart}-${nth}`,
     status: 'assigned',
+    generation: 1,
     guideId: 'guide-0',
     reason: 'HINT',
     turn: null,

@@ -317,6 +317,7 @@ function aPast(id: number, returned: PastOrder['returned']): PastOrder {
     id,
     outTradeNo: `cart-${id}`,
     atMs: mondayMs + id,
+    firstAtMs: mondayMs + id,
     channel: null,
     memberLevel: null,
     amountFen: null,
@@ -326,11 +327,13 @@ function aPast(id: number, returned: PastOrder['returned']): PastOrder {
     cartId: 'till-1',
     paused: new Set(),
     isDecided: true,
+    isNamed: false,
     guideId: null,
     reason: 'NO_STEP_MATCHED',
     turn: null,
     isInherited: false,
     returned,
+    next: null,
   }
 }
 
