@@ -3,6 +3,7 @@ import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import { maxReplayed, maxSimulated, type Period, type Reports } from '../assignment/reports.ts'
 import { AppError } from '../errors.ts'
+import { earlierOf } from '../ledger/generations.ts'
 import { guideIdSchema, localDateSchema, say } from '../rules/names.ts'
 import {
   bearer,
@@ -18,6 +19,7 @@ import {
 } from './edge.ts'
 import { answerLanguage, type Language } from './language.ts'
 import { bodyRef, documentSchemas, type ManagerDeps } from './manager.ts'
+import { earlierSchema, viewEarlier } from './order-view.ts'
 import { orderParams, outTradeNoSchema, postedSchema, readPosted } from './orders.ts'
 import { createPlaces } from './places.ts'
 import { problems, refusal } from './problem.ts'
@@ -65,8 +67,10 @@ const explainedSchema = explanationSchema
     out_trade_no: z.string(),
     store_id: z.int(),
     status: z.string(),
+    generation: z.int(),
     guide_id: z.string().nullable(),
     reason: z.string(),
+    earlier: z.array(earlierSchema),
   })
   .openapi('ExplainedOrder')
 
@@ -240,14 +244,16 @@ export function createReportRoutes({
         if (!mayEnter(context.var.key, order.storeId)) {
           throw new AppError('order_not_found', `Order ${outTradeNo} is not known here.`)
         }
-        const { storeId, status, guideId, reason } = order
+        const { storeId, status, generation, guideId, reason } = order
         return context.json(
           {
             out_trade_no: outTradeNo,
             store_id: storeId,
             status,
+            generation,
             guide_id: guideId,
             reason,
+            earlier: earlierOf(order).map(viewEarlier),
             ...reports.explain(order),
           },
           200,

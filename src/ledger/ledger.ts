@@ -294,7 +294,8 @@ export function openLedger(db: Db): Ledger {
     const order = update({ ...found, turn })
     const standing = standingOf(order)
     if (standing) return restore(order, standing, number, atMs)
-    const isOver = order.expiresAtMs <= atMs || order.generation >= maxDecided
+    const isOver =
+      order.paidAtMs !== null || order.expiresAtMs <= atMs || order.generation >= maxDecided
     const decided = isOver || !next ? null : decideNext(order, next)
     if (decided?.resolution.status !== 'pending') {
       return update(noteEnd(ended(order, 'rejected', atMs), 'rejected', number, atMs))
@@ -312,7 +313,8 @@ export function openLedger(db: Db): Ledger {
 
   /** WeChat Pay keeps the guide whom it has accepted: what the order says is what the bill will show. */
   function restore(order: Order, before: Earlier, number: number | null, atMs: number): Order {
-    const { guideId, steps, blocked, asked, versions, settledAtMs, turn } = before
+    const { guideId, steps, asked, versions, settledAtMs, turn } = before
+    const blocked = withoutTurn(before)
     const held = turn && turn.number !== 0 ? borrow(order, turn) : { turn }
     const restored = succeed(
       order,
@@ -549,6 +551,13 @@ function earlierFrom(order: Order, returned: Returned): Earlier {
     upstream: upstream === null ? null : JSON.parse(upstream),
     returned,
   }
+}
+
+/** Of the candidates of its turn that the rules would not say again why they did not serve. */
+function withoutTurn({ guideId, blocked, turn }: Earlier): Earlier['blocked'] {
+  const named = new Set([guideId, ...blocked.map(([id]) => id)])
+  const others = (turn?.candidates ?? []).map(([id]) => id).filter(id => !named.has(id))
+  return [...blocked, ...others.map((id): [string, NotChosen] => [id, 'STEP_NOT_REACHED'])]
 }
 
 function statusBefore({ id, status }: Order): Earlier['status'] {

@@ -1,4 +1,4 @@
-import type { GuideExplained, Recorded, Stood } from './explain.ts'
+import type { EarlierGuide, GuideExplained, Recorded, Stood } from './explain.ts'
 import { unitsPerFen, unitsPerOrder } from './fairness.ts'
 import type { Plan } from './plan.ts'
 
@@ -14,9 +14,33 @@ export function sayWhy(
 ): Sentence {
   const { guideId } = recorded
   if (guideId === null) return sayWhyNobody(recorded, guides)
-  const chosen = sayChoice(guideId, recorded.reason, stood, fairBy)
+  const chosen = recorded.named
+    ? sayNamed(guideId, recorded.named)
+    : sayChoice(guideId, recorded.reason, stood, fairBy)
+  const before = (recorded.earlier ?? []).map(sayEarlier)
   const end = sayEnd(recorded)
-  return { zh: `${chosen.zh}${end.zh}。`, en: `${chosen.en}${end.en}.` }
+  const parts = [chosen, ...before, end]
+  return {
+    zh: `${parts.map(({ zh }) => zh).join('')}。`,
+    en: `${parts.map(({ en }) => en).join('')}.`,
+  }
+}
+
+function sayNamed(id: string, { by, why }: NonNullable<Recorded['named']>): Sentence {
+  return {
+    zh: `由 ${id} 服务：${by} 改派，原因：${why}`,
+    en: `${id} serves it: ${by} named this guide, for this reason: ${why}`,
+  }
+}
+
+function sayEarlier({ guideId, ended }: EarlierGuide): Sentence {
+  if (guideId === null) return { zh: '；此前无人服务', en: '; it had been with nobody' }
+  return ended === 'refused'
+    ? {
+        zh: `；此前的 ${guideId} 被微信支付拒绝`,
+        en: `; before that WeChat Pay refused ${guideId}`,
+      }
+    : { zh: `；此前由 ${guideId} 服务`, en: `; before that it was with ${guideId}` }
 }
 
 function sayChoice(
@@ -55,6 +79,11 @@ function sayChoice(
       }
     case 'NAMED':
       return { zh: `由 ${id} 服务：规则指定`, en: `${id} serves it: the plan names this guide` }
+    case 'RESTORED':
+      return {
+        zh: `由 ${id} 服务：微信支付此前已接受，改派未成功`,
+        en: `${id} serves it: WeChat Pay had accepted this guide, and did not take another`,
+      }
     case 'LISTED':
       return {
         zh: `由 ${id} 服务：按名单顺序第一位可以接单`,

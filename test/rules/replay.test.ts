@@ -105,7 +105,10 @@ describe('a replay', () => {
         fc.record({ roster: anyRoster, plan: anyPlan }),
         anyEvents,
         async (documents, draft, events) => {
-          const happened = events.filter(({ kind }) => kind !== 'reject' && kind !== 'publish')
+          // Where the draft gives an order to another, nobody knows whom WeChat Pay or the manager had refused or named.
+          const happened = events.filter(
+            ({ kind }) => !['reject', 'refuse', 'reassign', 'publish'].includes(kind),
+          )
           const storeId = aStoreId()
           const fromMs = past.clock.ms
           other.clock.ms = fromMs
