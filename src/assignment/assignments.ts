@@ -185,8 +185,9 @@ export function createAssignments(deps: {
   }
 
   /** A flight that only reads the order is over soon; one that has it in the air is not waited for. */
-  async function awaitReader(key: string, flight: Flight): Promise<void> {
+  async function awaitReader(key: string, flight: Flight, named: NamedGuide): Promise<void> {
     const { order, isNew } = await flight.recorded
+    refuseStale(flight.newest ?? order, named)
     if (isNew && order.status === 'pending' && flights.get(key) === flight) {
       throw inFlight(flight.newest ?? order)
     }
@@ -224,7 +225,7 @@ export function createAssignments(deps: {
       refuseStale(found, named)
       const place = flightKey(key)
       for (let other = flights.get(place); other; other = flights.get(place)) {
-        await awaitReader(place, other)
+        await awaitReader(place, other, named)
       }
       if (draining) throw new AppError('draining', 'Ask another node, or again later.')
       const nowMs = clock.nowMs()
