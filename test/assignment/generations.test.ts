@@ -1,10 +1,11 @@
+import { copyFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { planSchema } from '../../src/rules/plan.ts'
 import type { AssignRequest } from '../../src/wechatpay/client.ts'
 import type { Outcome } from '../../src/wechatpay/outcome.ts'
 import { onDisk } from '../support/ledger.ts'
-import { eventually, openRig, type Rig, readJson } from '../support/rig.ts'
+import { eventually, openRig, type Rig, readJson, scratchDir } from '../support/rig.ts'
 
 const accepted: Outcome = { kind: 'accepted', requestId: null }
 const refused = (blames: 'guide' | 'order' = 'guide'): Outcome => ({
@@ -367,6 +368,38 @@ describe('a guide whom WeChat Pay refuses', () => {
         rig = undefined
       }
     }
+  })
+
+  it('is not sent again when the process ends between the record of the next and its first call', async () => {
+    const left = scratchDir()
+    const before = await openScripted((_, nth) => {
+      if (nth === 2) {
+        for (const name of ['smartguide.db', 'smartguide.db-wal'])
+          copyFileSync(join(before.dataDir, name), join(left, name))
+      }
+      return nth === 1 ? refused() : unknown
+    })
+    await before.assign('A', { store_id: 1001 }, { prefer: 'respond-async' })
+    await eventually(async () => before.seen.length > 1)
+    await before.close()
+    const seen: string[] = []
+    rig = await openRig({
+      dataDir: left,
+      client: {
+        hosts: ['http://one'],
+        async assign({ guideId }) {
+          seen.push(guideId)
+          return accepted
+        },
+      },
+    })
+    const { ledger } = rig
+    const find = () => ledger.find({ merchant: before.merchant, outTradeNo: 'A' })
+    await eventually(async () => (await find())?.status === 'assigned')
+    expect(seen).toEqual([before.seen[1]?.guideId])
+    expect(await find()).toMatchObject({ generation: 2, guideId: seen[0] })
+    expect(seen).not.toContain(before.first)
+    rmSync(left, { recursive: true, force: true })
   })
 
   it('and the next one are both written down, and sent once, though the ledger cannot be written for a while', async () => {

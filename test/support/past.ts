@@ -99,6 +99,8 @@ export function openPast(path: string) {
     publish,
     factsOf,
     record,
+    /** The numbers that a store has given already. */
+    skip: (storeId: number, count: number) => made.set(storeId, count),
     order: (storeId: number, facts: Partial<OrderFacts> = {}) => record(factsOf(storeId, facts)),
     reject: (order: Order) => settle(order, 'rejected'),
     accept: (order: Order) => settle(order, 'assigned'),
@@ -292,11 +294,15 @@ export const anyEvents = fc.array(
   { maxLength: 50 },
 )
 
-/** Lets it all happen in a store, one after another; the orders as they are at the end. */
+/**
+ * Lets it all happen in a store, one after another; the orders as they are at the end. `before`: the numbers of an
+ * earlier life, which events mean too.
+ */
 export async function live(
   past: Past,
   storeId: number,
   events: readonly Event[],
+  before: readonly string[] = [],
 ): Promise<Order[]> {
   const { mirror, clock } = past
   mirror.setOwner({ merchant, memberId: 'm1', guideId: 'A', sinceMs: clock.ms, expiresAtMs: null })
@@ -308,6 +314,10 @@ export async function live(
     expiresAtMs: null,
   })
   const orders: Order[] = []
+  for (const outTradeNo of before) {
+    const known = await past.ledger.find({ merchant, outTradeNo })
+    if (known) orders.push(known)
+  }
   for (const event of events) {
     clock.ms += 1
     switch (event.kind) {
