@@ -284,6 +284,21 @@ describe('a guide whom WeChat Pay refuses', () => {
     },
   )
 
+  it('is followed by one who is not sent again once the order is paid, which is remembered as too late', async () => {
+    const opened = await openScripted((_, nth) => (nth === 1 ? refused() : unknown))
+    await opened.assign('A', { store_id: 1001 })
+    expect(await opened.order('A')).toMatchObject({ status: 'pending', generation: 2 })
+    const body = { paid_at: new Date().toISOString() }
+    const paid = await opened.request('POST', '/orders/A/paid', { body })
+    expect(await readJson(paid)).toMatchObject({ generation: 2, too_late: true })
+    await eventually(async () => (await opened.order('A')).status === 'expired')
+    const count = opened.seen.length
+    await new Promise(done => setTimeout(done, 300))
+    expect(opened.seen).toHaveLength(count)
+    expect(await opened.order('A')).toMatchObject({ too_late: true, generation: 2 })
+    expect(await verified(opened)).toMatchObject(faultless)
+  })
+
   it('is followed by nobody once the window is over', async () => {
     const opened = await openScripted(async () => {
       await new Promise(done => setTimeout(done, 150))
@@ -324,9 +339,11 @@ describe('a guide whom WeChat Pay refuses', () => {
     const opened = await openScripted(({ guideId }) =>
       guideId === opened.first ? refused() : accepted,
     )
-    const order = await readJson(await opened.assign('A', { store_id: 1001 }))
     const from = { hourMs: 0, dayMs: 0 }
     const tally = (id: string | null) => opened.ledger.tally(1001, id ?? '', from)
+    // Counted from here on, and not read again.
+    expect(tally(opened.first)).toEqual({ hour: 0, day: 0 })
+    const order = await readJson(await opened.assign('A', { store_id: 1001 }))
     expect(tally(opened.first)).toEqual({ hour: 0, day: 0 })
     expect(tally(order.guide_id)).toEqual({ hour: 1, day: 1 })
   })

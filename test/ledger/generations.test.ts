@@ -77,13 +77,18 @@ const from = { hourMs: 0, dayMs: 0 }
 async function liveAndRestart(storeId: number, lives: readonly (readonly Event[])[]) {
   const made = new Map<number, Order>()
   for (const one of lives) {
+    const talliesOf = () => guideIds.map(id => past.ledger.tally(storeId, id, from).day)
+    // Counted from here on, and not read again before the restart.
+    talliesOf()
     const before = [...made.values()].map(({ outTradeNo }) => outTradeNo)
     for (const order of await live(past, storeId, one, before)) made.set(order.id, order)
+    const counted = talliesOf()
     past.db.$client.close()
     const { ms } = past.clock
     past = openPast(path)
     past.clock.ms = ms
     past.skip(storeId, made.size)
+    expect(counted).toEqual(talliesOf())
   }
   return [...made.values()]
 }
