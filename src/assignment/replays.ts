@@ -100,8 +100,9 @@ function pastOf(row: PastRow, rulesOf: ((generation: Generation) => Rules) | nul
   return chain(present(first ?? null), others)
 }
 
-function readGeneration(row: PastRow, { guideId, reason, decidedAtMs, trace }: Generation) {
+function readGeneration(row: PastRow, generation: Generation): PastOrder {
   const { facts } = row
+  const { guideId, reason, decidedAtMs, trace, wasAccepted } = generation
   const paused = trace.blocked.filter(([, why]) => why === 'PAUSED').map(([id]) => id)
   const isNamed = trace.named !== undefined
   return {
@@ -118,7 +119,7 @@ function readGeneration(row: PastRow, { guideId, reason, decidedAtMs, trace }: G
     cartId: row.cartId,
     paused: new Set([...paused, ...(trace.asked.paused ?? [])]),
     isDecided: !neverAsked.includes(reason) && !isNamed,
-    isNamed,
+    wasAccepted,
     guideId,
     reason,
     turn: trace.turn,

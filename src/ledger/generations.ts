@@ -22,6 +22,8 @@ export type Earlier = Omit<OrderTrace, 'earlier' | 'returned' | 'decidedAtMs'> &
 export type Generation = Pick<PastRow, 'guideId' | 'reason' | 'versions'> & {
   generation: number
   isNewest: boolean
+  /** WeChat Pay had accepted its guide when another followed. */
+  wasAccepted: boolean
   decidedAtMs: number
   trace: Omit<OrderTrace, 'earlier'>
 }
@@ -42,6 +44,7 @@ export function generationsOf(row: PastRow): Generation[] {
     ...earlier.map(one => ({
       generation: one.generation,
       isNewest: false,
+      wasAccepted: one.status === 'assigned',
       decidedAtMs: one.decidedAtMs,
       guideId: one.guideId,
       reason: one.reason,
@@ -51,6 +54,7 @@ export function generationsOf(row: PastRow): Generation[] {
     {
       generation: row.generation,
       isNewest: true,
+      wasAccepted: false,
       decidedAtMs: trace.decidedAtMs ?? row.decidedAtMs,
       guideId,
       reason,

@@ -359,7 +359,7 @@ function faultsOfSuccession(row: PastRow, generations: readonly Generation[]): s
     const by = before.trace.returned?.by
     if (by !== 'refused' && by !== 'reassigned')
       faults.push(`generation ${before.generation} does not say how it ended`)
-    if (by === 'refused' && before.guideId === guideId)
+    if (by === 'refused' && before.guideId === guideId && reason !== 'RESTORED')
       faults.push(`is with ${guideId} again, who had just been refused`)
     const isStanding = (row.trace.earlier ?? [])
       .slice(0, index)

@@ -31,8 +31,8 @@ export type PastOrder = {
   cartId: string | null
   paused: ReadonlySet<string>
   isDecided: boolean
-  /** A manager named the guide. */
-  isNamed: boolean
+  /** WeChat Pay had accepted the guide when another followed. */
+  wasAccepted: boolean
   guideId: string | null
   reason: string
   turn: LoggedTurn | null
@@ -75,7 +75,7 @@ type Entry = Choice & {
   past: PastOrder
   /** Before the period. */
   isWarm: boolean
-  /** What a manager took it away from. */
+  /** What WeChat Pay had accepted when a manager took it away. */
   before: Choice | null
   ended: 'rejected' | 'closed' | 'paid' | null
 }
@@ -205,13 +205,14 @@ export function createReplay(starts: Starts) {
     const warm = entry.isWarm && fresh
     if (warm) moveHandedOn(bookIn(books, warm.book).standings, warm)
     const before = { guideId: entry.guideId, reason: entry.reason, turn: entry.turn }
+    const { wasAccepted } = entry.past
     if (stays) {
       entry.past = past
       if (past.returned) insertLeaving(leaving, entry)
       if (!entry.isWarm) tell(entry)
     } else if (past.isDecided && rules && !entry.isWarm) decideAnew(past, rules, entry)
     else keep(past, afterAll(entry, past), entry)
-    if (past.isNamed) entry.before = before
+    if (wasAccepted) entry.before = before
     if (fresh) logRecorded(fresh)
   }
 
@@ -365,14 +366,15 @@ export function createReplay(starts: Starts) {
     let before = entry.before
     for (let { next } = past; next; { next } = past) {
       const stays = past.returned?.by === 'refused' && choice.guideId !== past.guideId
+      const { wasAccepted } = past
       past = next.past
       if (stays) continue
-      const held = choice
+      const held = wasAccepted ? choice : before
       choice =
         past.reason === 'RESTORED' && before
           ? before
           : { guideId: past.guideId, reason: past.reason, turn: null }
-      if (past.isNamed) before = held
+      before = held
     }
     report.add(past, choice.guideId, choice.reason)
   }

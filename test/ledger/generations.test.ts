@@ -266,6 +266,21 @@ describe('generations', () => {
     })
   })
 
+  it('may go back to a guide who was accepted first and refused when named again, and verify finds nothing wrong', async () => {
+    const storeId = aStoreId()
+    const store = past.openStore(storeId, guideIds, { staff: aStaff(['A', 'B', 'C']), plan })
+    for (const id of guideIds) past.mirror.putGuide({ id, storeId, state: 'registered' })
+    const [first] = await live(past, storeId, [
+      order(),
+      { kind: 'accept', order: 0 },
+      { kind: 'reassign', order: 0, guide: 'C' },
+      { kind: 'reassign', order: 0, guide: 'A' },
+      { kind: 'refuse', order: 0 },
+    ])
+    expect(first).toMatchObject({ generation: 4, guideId: 'A', reason: 'RESTORED' })
+    expect((await past.reports.verify(store, always)).faults).toEqual([])
+  })
+
   it('are read by the reports as one order, of its last guide', async () => {
     const storeId = aStoreId()
     const store = past.openStore(storeId, guideIds, { staff: aStaff(['A', 'B', 'C']), plan })
