@@ -21,6 +21,21 @@ export const errorTable = {
     zh: '此地址不支持这种方法',
   },
   order_closed: { status: 409, title: 'The order was closed', zh: '订单已关闭' },
+  order_in_flight: {
+    status: 409,
+    title: 'The guide of before may still be accepted',
+    zh: '之前的服务人员仍可能被接受',
+  },
+  window_over: {
+    status: 409,
+    title: 'The window to assign a guide is over',
+    zh: '分配服务人员的时限已过',
+  },
+  not_reassignable: {
+    status: 409,
+    title: 'The order takes no other guide',
+    zh: '此订单不能改派',
+  },
   order_paid: { status: 409, title: 'The order was paid', zh: '订单已付款' },
   store_of_another_merchant: {
     status: 409,
@@ -37,6 +52,11 @@ export const errorTable = {
     status: 415,
     title: 'The body is of another media type',
     zh: '内容的类型不对',
+  },
+  guide_not_eligible: {
+    status: 422,
+    title: 'The guide cannot take the order',
+    zh: '这位服务人员不能接这笔订单',
   },
   refused_upstream: { status: 422, title: 'WeChat Pay refused it', zh: '微信支付拒绝了' },
   personal_guide: {

@@ -7,6 +7,7 @@ import type { Outcome } from '../wechatpay/outcome.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
 import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
 import { createMeter } from './meter.ts'
+import { inFlight, type NamedGuide, nameGuide, nextGuide, refuseStale } from './next-guide.ts'
 import { createOutbound } from './outbound.ts'
 import { createOutbox } from './outbox.ts'
 import { lookAround, resolve } from './resolve.ts'
@@ -23,6 +24,12 @@ export type Assignments = {
    * @throws AppError store_not_found, order_mismatch, overloaded, draining, storage_full
    */
   assign(posted: PostedOrder, waitMs: number): Promise<Answered>
+  /**
+   * Gives the order to the guide whom a manager names, as its next generation; waits as `assign` does.
+   *
+   * @throws AppError order_not_found and whatever `nameGuide` does; draining, storage_full
+   */
+  reassign(key: OrderKey, named: NamedGuide, waitMs: number): Promise<Order>
   /** @throws AppError order_not_found */
   find(key: OrderKey): Promise<Order>
   /** @throws AppError order_not_found, order_closed */
@@ -36,7 +43,12 @@ export type Assignments = {
 }
 
 type Recorded = { order: Order; isNew: boolean }
-type Flight = Window & { recorded: Promise<Recorded>; landed: Promise<Order> }
+type Flight = Window & {
+  recorded: Promise<Recorded>
+  landed: Promise<Order>
+  /** Once its guide was refused: the order as its newest generation was recorded. */
+  newest: Order | null
+}
 
 const maxAttemptsWhileAwaited = 3
 const pauseAfterFailureMs = 1000
@@ -84,14 +96,8 @@ export function createAssignments(deps: {
     random,
     subMchidOf: ({ merchant }) => (deps.mode === 'partner' ? merchant : null),
     noted(order, attempt, outcome) {
-      if (outcome.kind === 'rejected' && outcome.blames === 'guide') quarantine(order)
       deps.noted?.(order, attempt, outcome)
     },
-  }
-
-  // Its turn is given back: still in the pool, the guide would be first again, and take every order of the store.
-  function quarantine({ guideId }: Order): void {
-    if (guideId !== null) mirror.quarantine(guideId)
   }
 
   /** Puts the order's flight on the map at once, so that nobody else starts one; it leaves the map when it has landed. */
@@ -99,6 +105,7 @@ export function createAssignments(deps: {
     const flight: Flight = {
       endsAtMs: Number.POSITIVE_INFINITY,
       shorten: null,
+      newest: null,
       recorded,
       landed: recorded.then(({ order, isNew }) =>
         // One that was pending before us is deferred: the outbox has it.
@@ -114,9 +121,13 @@ export function createAssignments(deps: {
     return flight
   }
 
-  async function flyHome(order: Order, window: Window, maxAttempts: number): Promise<Order> {
-    const landing = await fly(order, window, maxAttempts, flying)
+  async function flyHome(order: Order, flight: Flight, maxAttempts: number): Promise<Order> {
+    const landing = await fly(order, flight, maxAttempts, flying)
     const landed = await writeDown(order, landing)
+    if (landed.status === 'pending' && landed.generation > order.generation) {
+      flight.newest = landed
+      return flyHome(landed, flight, maxAttempts)
+    }
     if (landed.dueAtMs !== null) outbox.expect(landed.dueAtMs)
     return landed
   }
@@ -125,14 +136,24 @@ export function createAssignments(deps: {
   async function writeDown(order: Order, landing: Landing): Promise<Order> {
     for (;;) {
       try {
-        return landing.kind === 'settle'
-          ? await ledger.settle(order, landing.settlement, landing.attempts)
-          : await ledger.defer(order, landing.dueAtMs, landing.upstream, landing.attempts)
+        return await write(order, landing)
       } catch (cause) {
         failed(cause)
         if (draining) return order
         await sleep(pauseAfterFailureMs)
       }
+    }
+  }
+
+  function write(order: Order, landing: Landing): Promise<Order> {
+    const { attempts } = landing
+    switch (landing.kind) {
+      case 'settle':
+        return ledger.settle(order, landing.settlement, attempts)
+      case 'defer':
+        return ledger.defer(order, landing.dueAtMs, landing.upstream, attempts)
+      case 'next_guide':
+        return ledger.refuse(order, landing, attempts, nextGuide(deps, order))
     }
   }
 
@@ -165,6 +186,16 @@ export function createAssignments(deps: {
     return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
   }
 
+  /** A flight that only reads the order is over soon; one that has it in the air is not waited for. */
+  async function awaitReader(key: string, flight: Flight, named: NamedGuide): Promise<void> {
+    const { order, isNew } = await flight.recorded
+    refuseStale(flight.newest ?? order, named)
+    if (isNew && order.status === 'pending' && flights.get(key) === flight) {
+      throw inFlight(flight.newest ?? order)
+    }
+    await flight.landed.catch(() => {})
+  }
+
   function endWindow(order: Order): void {
     const flight = flights.get(flightKey(order))
     if (flight) {
@@ -189,9 +220,31 @@ export function createAssignments(deps: {
       const { order, isNew } = await flight.recorded
       refuseOtherFacts(order.facts, facts)
       return {
-        order: await within(flight.landed, waitMs, order),
+        order: await within(flight, waitMs, order),
         isReplay: joined !== undefined || !isNew,
       }
+    },
+
+    async reassign(key, named, waitMs) {
+      const found = present(await ledger.find(key), key)
+      refuseStale(found, named)
+      const place = flightKey(key)
+      for (let other = flights.get(place); other; other = flights.get(place)) {
+        await awaitReader(place, other, named)
+      }
+      if (draining) throw new AppError('draining', 'Ask another node, or again later.')
+      const nowMs = clock.nowMs()
+      const choosing = ledger.reassign(key, nowMs, (order, view) =>
+        nameGuide(mirror, present(order, key), named, view, nowMs),
+      )
+      // Whoever posts the order meanwhile is told of the order, and nothing of what the manager did wrong.
+      const recorded = choosing.then(
+        order => ({ order: order ?? found, isNew: order !== null }),
+        async () => ({ order: (await ledger.find(key)) ?? found, isNew: false }),
+      )
+      const flight = depart(place, recorded, maxAttemptsWhileAwaited)
+      const order = present(await choosing, key)
+      return within(flight, waitMs, order)
     },
 
     async find(key) {
@@ -248,15 +301,15 @@ function present(order: Order | null, { outTradeNo }: OrderKey): Order {
   return order
 }
 
-/** The landed order, or the order as recorded when the caller's wait is over first. */
-async function within(landed: Promise<Order>, waitMs: number, recorded: Order): Promise<Order> {
-  if (waitMs <= 0) return recorded
+/** The landed order, or the order as recorded last when the caller's wait is over first. */
+async function within(flight: Flight, waitMs: number, recorded: Order): Promise<Order> {
+  if (waitMs <= 0) return flight.newest ?? recorded
   let timer: NodeJS.Timeout | undefined
-  const over = new Promise<Order>(done => {
-    timer = setTimeout(done, waitMs, recorded)
+  const over = new Promise<null>(done => {
+    timer = setTimeout(done, waitMs, null)
   })
   try {
-    return await Promise.race([landed, over])
+    return (await Promise.race([flight.landed, over])) ?? flight.newest ?? recorded
   } finally {
     clearTimeout(timer)
   }

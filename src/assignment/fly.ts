@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
+import { attemptsMade } from '../ledger/generations.ts'
 import type { Attempt, Order, Settlement, Upstream } from '../ledger/ledger.ts'
 import type { AssignRequest } from '../wechatpay/client.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
@@ -32,6 +33,8 @@ export type Window = {
 /** How a flight ended, not yet written down. */
 export type Landing =
   | { kind: 'settle'; settlement: Settlement; attempts: Attempt[] }
+  /** WeChat Pay refused the guide, for good. */
+  | { kind: 'next_guide'; atMs: number; upstream: Upstream | null; attempts: Attempt[] }
   | { kind: 'defer'; dueAtMs: number; upstream: Upstream | null; attempts: Attempt[] }
 
 /**
@@ -47,12 +50,13 @@ export async function fly(
   const { client, clock, outbound } = deps
   const attempts: Attempt[] = []
   let upstream: Upstream | null = null
+  const madeBefore = attemptsMade(order)
   // A host that was silent for a whole flight is not where the next begins.
-  let wanted = order.attemptCount % client.hosts.length
+  let wanted = madeBefore % client.hosts.length
 
   for (;;) {
     if (leftMs() <= 0) return settle('expired')
-    const isRepeat = order.attemptCount + attempts.length > 0
+    const isRepeat = madeBefore + attempts.length > 0
     const entry = await enter(isRepeat)
     if (entry.kind === 'later') return defer(entry.delayMs)
     if (entry.kind === 'over') continue
@@ -66,7 +70,7 @@ export async function fly(
       {
         inFlight: attempts.length,
         maxInFlight: maxAttempts,
-        inAll: order.attemptCount + attempts.length,
+        inAll: madeBefore + attempts.length,
         leftMs: leftMs(),
         host,
         hosts: client.hosts.length,
@@ -76,6 +80,8 @@ export async function fly(
     switch (next.kind) {
       case 'settle':
         return settle(next.status)
+      case 'next_guide':
+        return { kind: 'next_guide', atMs: clock.nowMs(), upstream, attempts: [...attempts] }
       case 'defer':
         return defer(next.delayMs)
       case 'again':
@@ -187,6 +193,7 @@ async function attemptOnce(
     ms: Math.round(ms * 10) / 10,
     outcome: outcome.kind === 'unknown' ? outcome.reason : outcome.kind,
     request_id: outcome.requestId,
+    ...(order.generation > 1 ? { generation: order.generation } : {}),
   }
   attempts.push(attempt)
   outbound.learn(order.merchant, host, outcome, ms)
@@ -194,12 +201,20 @@ async function attemptOnce(
   return outcome
 }
 
-/** The first that settles the order; else the one that ended last. */
+/**
+ * The first that settles the order; else the one that ended last. While the other may be carried out, a refusal of the
+ * guide does not let the next one go.
+ */
 async function firstToTell(one: Promise<Tried>, other: Promise<Tried>): Promise<Tried> {
   const first = await Promise.race([one, other])
-  if (first.outcome.kind !== 'unknown') return first
+  if (first.outcome.kind !== 'unknown' && !blamesGuide(first)) return first
   const [a, b] = await Promise.all([one, other])
-  return a === first ? b : a
+  const last = a === first ? b : a
+  return blamesGuide(first) && last.outcome.kind !== 'accepted' ? first : last
+}
+
+function blamesGuide({ outcome }: Tried): boolean {
+  return outcome.kind === 'rejected' && outcome.blames === 'guide'
 }
 
 /** Null when the time is over first. */

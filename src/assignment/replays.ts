@@ -1,3 +1,4 @@
+import { type Generation, generationsOf } from '../ledger/generations.ts'
 import type { PastRow, Snapshot } from '../ledger/history.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import type { DocumentVersions, Rules, Standing } from '../rules/decide.ts'
@@ -8,7 +9,7 @@ import type { Draft } from './simulate.ts'
 
 type Barred = NonNullable<Member['barred']>
 
-const neverAsked = ['PLATFORM_AUTO_ASSIGN', 'CHANNEL_UNSUPPORTED', 'WINDOW_OVER']
+const neverAsked = ['PLATFORM_AUTO_ASSIGN', 'CHANNEL_UNSUPPORTED', 'WINDOW_OVER', 'RESTORED']
 const barredReasons = ['WRONG_STORE', 'QUARANTINED', 'UNREGISTERED']
 /** The longest business day: caps and most carts reach back no further. */
 const warmUpMs = 25 * 3_600_000
@@ -30,9 +31,10 @@ export async function replayPeriod(
   for await (const slice of snapshot.orders(store.storeId, startMs, toMs)) {
     for (const row of slice) {
       if (row.facts.test) continue
-      const past = pastOf(row)
-      if (row.decidedAtMs < fromMs) replay.warmUp(past)
-      else replay.next(past, rulesOf(row))
+      const isWarm = row.decidedAtMs < fromMs
+      const past = pastOf(row, isWarm ? null : rulesOf)
+      if (isWarm) replay.warmUp(past)
+      else replay.next(past, rulesOf(firstOf(row)))
     }
   }
   return replay.end()
@@ -44,21 +46,35 @@ async function findStarts(slices: AsyncIterable<PastRow[]>, ids: readonly string
   // Handed on before the log names the heir; and who was named because they are gone, and brings what is logged then.
   const handedOn = new Map<string, number>()
   const gone = new Set<string>()
+  const read = ({ turn, inherited }: Generation['trace']) => {
+    if (!turn || turn.number === 0 || inherited) return
+    const book = starts.get(turn.book) ?? new Map<string, Standing>()
+    starts.set(turn.book, book)
+    const inBook = (id: string) => `${id}/${turn.book}`
+    for (const [id, weight, change] of turn.handedOn ?? []) {
+      if (book.has(id)) continue
+      if (weight === 0) gone.add(inBook(id))
+      else handedOn.set(inBook(id), (handedOn.get(inBook(id)) ?? 0) + change)
+    }
+    for (const [id, , balance, lastServed] of turn.candidates) {
+      if (book.has(id) || gone.has(inBook(id))) continue
+      book.set(id, { balance: balance - (handedOn.get(inBook(id)) ?? 0), lastServed })
+    }
+  }
+  // Generations that came after later orders.
+  let late: { after: number; seq: number; trace: Generation['trace'] }[] = []
   for await (const slice of slices) {
-    for (const { trace } of slice) {
-      const { turn, inherited } = trace
-      if (!turn || turn.number === 0 || inherited) continue
-      const book = starts.get(turn.book) ?? new Map<string, Standing>()
-      starts.set(turn.book, book)
-      const inBook = (id: string) => `${id}/${turn.book}`
-      for (const [id, weight, change] of turn.handedOn ?? []) {
-        if (book.has(id)) continue
-        if (weight === 0) gone.add(inBook(id))
-        else handedOn.set(inBook(id), (handedOn.get(inBook(id)) ?? 0) + change)
-      }
-      for (const [id, , balance, lastServed] of turn.candidates) {
-        if (book.has(id) || gone.has(inBook(id))) continue
-        book.set(id, { balance: balance - (handedOn.get(inBook(id)) ?? 0), lastServed })
+    for (const row of slice) {
+      const due = late.filter(({ after }) => after < row.id)
+      if (due.length > 0) late = late.filter(({ after }) => after >= row.id)
+      for (const { trace } of due.sort((a, b) => a.after - b.after || a.seq - b.seq)) read(trace)
+      const [first, ...others] = generationsOf(row)
+      if (first) read(first.trace)
+      let before = first
+      for (const one of others) {
+        const { after = row.id, seq = 0 } = before?.trace.returned ?? {}
+        late.push({ after, seq, trace: one.trace })
+        before = one
       }
     }
     const books = [...starts.values()]
@@ -67,13 +83,33 @@ async function findStarts(slices: AsyncIterable<PastRow[]>, ids: readonly string
   return starts
 }
 
-function pastOf(row: PastRow): PastOrder {
-  const { facts, trace } = row
+function firstOf(row: PastRow): Generation {
+  return present(generationsOf(row)[0] ?? null)
+}
+
+/** The order as its first generation was, the others behind it; without `rulesOf`, none is asked again. */
+function pastOf(row: PastRow, rulesOf: ((generation: Generation) => Rules) | null): PastOrder {
+  const [first, ...others] = generationsOf(row)
+  const chain = (one: Generation, [next, ...rest]: Generation[]): PastOrder => {
+    const past = readGeneration(row, one)
+    if (!next) return past
+    const following = chain(next, rest)
+    const rules = following.isDecided && rulesOf ? rulesOf(next) : null
+    return { ...past, next: { past: following, rules } }
+  }
+  return chain(present(first ?? null), others)
+}
+
+function readGeneration(row: PastRow, generation: Generation): PastOrder {
+  const { facts } = row
+  const { guideId, reason, decidedAtMs, trace, wasAccepted } = generation
   const paused = trace.blocked.filter(([, why]) => why === 'PAUSED').map(([id]) => id)
+  const isNamed = trace.named !== undefined
   return {
     id: row.id,
     outTradeNo: row.outTradeNo,
-    atMs: row.decidedAtMs,
+    atMs: decidedAtMs,
+    firstAtMs: row.decidedAtMs,
     channel: facts.channel ?? null,
     memberLevel: facts.member_level ?? null,
     amountFen: facts.amount ?? null,
@@ -82,12 +118,14 @@ function pastOf(row: PastRow): PastOrder {
     sticky: trace.asked.sticky,
     cartId: row.cartId,
     paused: new Set([...paused, ...(trace.asked.paused ?? [])]),
-    isDecided: !neverAsked.includes(row.reason),
-    guideId: row.guideId,
-    reason: row.reason,
+    isDecided: !neverAsked.includes(reason) && !isNamed,
+    wasAccepted,
+    guideId,
+    reason,
     turn: trace.turn,
     isInherited: trace.inherited === true,
     returned: trace.returned ?? null,
+    next: null,
   }
 }
 
@@ -95,7 +133,7 @@ function pastOf(row: PastRow): PastOrder {
  * The rules for each order. Who was quarantined, unregistered or of another merchant then is so in the replay too;
  * of a guide whom the order does not name, the present state counts.
  */
-function createRulesOf(mirror: Mirror, store: Store, draft: Draft): (row: PastRow) => Rules {
+function createRulesOf(mirror: Mirror, store: Store, draft: Draft): (one: Generation) => Rules {
   const readings = new Map<string, Rules>()
   const made = new Map<string, Rules>()
 
@@ -109,9 +147,9 @@ function createRulesOf(mirror: Mirror, store: Store, draft: Draft): (row: PastRo
     })
   }
 
-  return row => {
-    const { staff, roster, plan } = row.versions
-    const named = namedIn(row)
+  return one => {
+    const { staff, roster, plan } = one.versions
+    const named = namedIn(one)
     // A version names its staff, unless the rules were never asked; the default staff is whoever was registered then.
     const ids = staff === 0 ? [...named.keys()].sort() : []
     const who = [staff, named.size, ...ids].join(' ')
@@ -119,7 +157,7 @@ function createRulesOf(mirror: Mirror, store: Store, draft: Draft): (row: PastRo
     const reading = written.join(' ')
     const barred = [...named].filter(([, why]) => why !== null)
     return keptIn(made, [reading, who, ...barred].join(' '), () => {
-      const rules = keptIn(readings, reading, () => read(row.versions, ids))
+      const rules = keptIn(readings, reading, () => read(one.versions, ids))
       return asThen(rules, named)
     })
   }
@@ -140,7 +178,7 @@ function asThen({ crew, ...rules }: Rules, named: ReadonlyMap<string, Barred | n
 }
 
 /** All whom the order names, with what barred them. */
-function namedIn({ guideId, trace, reason }: PastRow): Map<string, Barred | null> {
+function namedIn({ guideId, trace, reason }: Generation): Map<string, Barred | null> {
   const named = new Map<string, Barred | null>()
   if (guideId !== null) named.set(guideId, null)
   // A cart's turn may be of other staff.

@@ -167,8 +167,16 @@ function recordedOf(
 ): Recorded {
   const { steps, blocked, turn } = row.trace
   const { status, guideId, reason, versions } = row
+  const { named, earlier = [] } = row.trace
   const isClosed = row.closedAtMs !== null
-  return { status, guideId, reason, versions, steps, blocked, turn, isClosed }
+  return {
+    ...{ status, guideId, reason, versions, steps, blocked, turn, isClosed },
+    ...(named ? { named } : {}),
+    earlier: earlier.map(({ guideId, returned }) => ({
+      guideId,
+      ended: returned.by === 'refused' ? 'refused' : 'reassigned',
+    })),
+  }
 }
 
 /** Reads each version once: many orders name the same. */
@@ -194,11 +202,11 @@ function createShiftsOf(mirror: Mirror, store: Store, guideId: string): (row: Pa
     return { calendar: createCalendar(timezone), presence: readRoster(shifts, [guideId]) }
   }
 
-  return ({ versions, decidedAtMs }) => {
+  return ({ versions, decidedAtMs, trace }) => {
     const key = `${versions.staff}/${versions.roster}`
     const { calendar, presence } = known.get(key) ?? read(versions)
     known.set(key, { calendar, presence })
-    return isOnShift(presence, guideId, calendar.momentAt(decidedAtMs))
+    return isOnShift(presence, guideId, calendar.momentAt(trace.decidedAtMs ?? decidedAtMs))
   }
 }
 

@@ -2,6 +2,7 @@ import type { Outcome } from '../wechatpay/outcome.ts'
 
 export type Next =
   | { kind: 'settle'; status: 'assigned' | 'rejected' }
+  | { kind: 'next_guide' }
   | { kind: 'again'; delayMs: number; host: number }
   | { kind: 'defer'; delayMs: number }
 
@@ -9,7 +10,7 @@ export type Tried = {
   /** Attempts of this flight, and the most that it may make before the order is deferred. */
   inFlight: number
   maxInFlight: number
-  /** Attempts of the order since it was decided. */
+  /** Attempts of the generation since it was decided. */
   inAll: number
   /** Of its window. */
   leftMs: number
@@ -25,7 +26,7 @@ const accountPauseMs = 10_000
 /**
  * What to do after an attempt: a table without clock, timer or database. `random` is in [0, 1).
  *
- * The guide is the same whatever comes out of it.
+ * The guide is the same whatever comes out of it, but for `next_guide`: then nothing more is sent for this one.
  */
 export function afterAttempt(outcome: Outcome, tried: Tried, random: number): Next {
   switch (outcome.kind) {
@@ -35,6 +36,7 @@ export function afterAttempt(outcome: Outcome, tried: Tried, random: number): Ne
       // A fault of the account says nothing about this order: it may be mended inside the window.
       if (outcome.blames === 'account')
         return { kind: 'defer', delayMs: accountPauseMs * (0.5 + random) }
+      if (outcome.blames === 'guide') return { kind: 'next_guide' }
       return { kind: 'settle', status: 'rejected' }
     case 'unknown':
       return afterUnknown(outcome, tried, random)

@@ -11,13 +11,24 @@ export function etagOf(kind: DocumentKind, { version, body }: Read): string {
   return `"0-${digest.slice(0, 8)}"`
 }
 
+/** An order changes hands with each generation; what else becomes of it changes no hand. */
+export function generationTag({ generation }: { generation: number }): string {
+  return `"${generation}"`
+}
+
+/** The generations that a sender says to have read; weak tags name none (RFC 9110, 13.1.1). */
+export function readGenerations(ifMatch: string): number[] {
+  const tags = ifMatch.split(',').map(tag => /^"([1-9]\d{0,5})"$/.exec(tag.trim())?.[1])
+  return tags.flatMap(tag => (tag === undefined ? [] : [Number(tag)]))
+}
+
 /**
  * Refuses to overwrite what the sender has not read (RFC 9110, 13.1.1). `*` names no version, so it says nothing about
  * what was read.
  *
  * @throws AppError precondition_required
  */
-export function needIfMatch(ifMatch: string | undefined): void {
+export function needIfMatch(ifMatch: string | undefined): asserts ifMatch is string {
   if (ifMatch !== undefined && ifMatch.trim() !== '*') return
   throw new AppError('precondition_required', {
     en: 'Read the newest version first and send its ETag in If-Match.',

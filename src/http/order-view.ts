@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
-import type { Attempt, Order, Upstream } from '../ledger/ledger.ts'
+import { decidedAtOf, type Earlier } from '../ledger/generations.ts'
+import type { Attempt, Order, OrderTrace, Upstream } from '../ledger/ledger.ts'
 import { isoOf } from './edge.ts'
 
 const nullableInstant = z.string().nullable()
@@ -18,7 +19,7 @@ export const assignmentSchema = z
     store_id: z.int(),
     status: z.enum(['assigned', 'pending', 'unassigned', 'skipped', 'rejected', 'expired']),
     guide_id: z.string().nullable(),
-    generation: z.int(),
+    generation: z.int().openapi({ description: 'Another guide is another generation.' }),
     reason: z.string(),
     decided_at: z.string(),
     assigned_at: nullableInstant,
@@ -26,6 +27,26 @@ export const assignmentSchema = z
     upstream: upstreamSchema.optional(),
   })
   .openapi('Assignment')
+
+const namedSchema = z
+  .object({ by: z.string(), why: z.string() })
+  .openapi({ description: 'Who named the guide in place of the rules, and why.' })
+
+/** What an order was before its newest generation. */
+export const earlierSchema = z
+  .object({
+    generation: z.int(),
+    guide_id: z.string().nullable(),
+    status: z.enum(['assigned', 'pending', 'unassigned', 'rejected']).openapi({
+      description: 'assigned: WeChat Pay had accepted this guide.',
+    }),
+    reason: z.string(),
+    decided_at: z.string(),
+    ended: z.enum(['refused', 'reassigned']),
+    named: namedSchema.optional(),
+    upstream: upstreamSchema.optional(),
+  })
+  .openapi('EarlierGeneration')
 
 /** The same with its history: attempts oldest first, the last 20 of them. */
 export const orderSchema = assignmentSchema
@@ -35,6 +56,8 @@ export const orderSchema = assignmentSchema
     too_late: z
       .boolean()
       .openapi({ description: 'Paid before WeChat Pay had accepted the guide.' }),
+    named: namedSchema.optional(),
+    earlier: z.array(earlierSchema),
     attempt_count: z.int(),
     attempts: z.array(
       z.object({
@@ -43,6 +66,7 @@ export const orderSchema = assignmentSchema
         ms: z.number(),
         outcome: z.string(),
         request_id: z.string().nullable(),
+        generation: z.int(),
       }),
     ),
   })
@@ -57,7 +81,7 @@ export function viewAssignment(order: Order): z.infer<typeof assignmentSchema> {
     guide_id: order.guideId,
     generation: order.generation,
     reason: order.reason,
-    decided_at: isoOf(order.decidedAtMs),
+    decided_at: isoOf(decidedAtOf(order)),
     assigned_at: assignedAtMs(order) === null ? null : isoOf(order.settledAtMs ?? 0),
     expires_at: isoOf(order.expiresAtMs),
     ...(upstream ? { upstream } : {}),
@@ -66,13 +90,34 @@ export function viewAssignment(order: Order): z.infer<typeof assignmentSchema> {
 
 export function viewOrder(order: Order): z.infer<typeof orderSchema> {
   const attempts: Attempt[] = JSON.parse(order.attempts)
+  const { named, earlier = [] }: OrderTrace = JSON.parse(order.trace ?? '{}')
   return {
     ...viewAssignment(order),
     paid_at: order.paidAtMs === null ? null : isoOf(order.paidAtMs),
     closed_at: order.closedAtMs === null ? null : isoOf(order.closedAtMs),
     too_late: isTooLate(order),
+    ...(named ? { named } : {}),
+    earlier: earlier.map(viewEarlier),
     attempt_count: order.attemptCount,
-    attempts: attempts.map(({ at_ms, ...attempt }) => ({ at: isoOf(at_ms), ...attempt })),
+    attempts: attempts.map(({ at_ms, generation = 1, ...attempt }) => ({
+      at: isoOf(at_ms),
+      ...attempt,
+      generation,
+    })),
+  }
+}
+
+export function viewEarlier(one: Earlier): z.infer<typeof earlierSchema> {
+  const { generation, guideId, status, reason, decidedAtMs, returned, named, upstream } = one
+  return {
+    generation,
+    guide_id: guideId,
+    status,
+    reason,
+    decided_at: isoOf(decidedAtMs),
+    ended: returned.by === 'refused' ? 'refused' : 'reassigned',
+    ...(named ? { named } : {}),
+    ...(upstream ? { upstream } : {}),
   }
 }
 

@@ -23,8 +23,10 @@ import {
   opaque,
   storeIdSchema,
 } from './edge.ts'
+import { generationTag, needIfMatch, readGenerations } from './etag.ts'
+import { authorOf } from './manager.ts'
 import { assignmentSchema, orderSchema, viewAssignment, viewOrder } from './order-view.ts'
-import { readPrefer } from './prefer.ts'
+import { type Prefer, readPrefer } from './prefer.ts'
 import { problems } from './problem.ts'
 
 export const outTradeNoSchema = matching(
@@ -75,7 +77,11 @@ export function readPosted(posted: z.infer<typeof postedSchema>): PostedFacts {
   }
 }
 
-/** The till's side: assign, read, paid, closed. */
+const reassignmentSchema = z
+  .strictObject({ guide_id: guideIdSchema, why: opaque(200) })
+  .openapi('Reassignment')
+
+/** The till's side: assign, read, paid, closed; and a manager's, to give it to somebody else. */
 export function createOrderRoutes({
   assignments,
   merchant,
@@ -98,6 +104,24 @@ export function createOrderRoutes({
     const order = await assignments.find(key)
     if (mayEnter(context.var.key, order.storeId)) return order
     throw orderNotFound(key.outTradeNo)
+  }
+
+  /** 200 when it is settled, 202 while it is on its way. */
+  function answer(
+    context: Context<Env>,
+    order: Order,
+    subMchid: string | undefined,
+    prefer: Prefer,
+  ) {
+    if (prefer.applied) context.header('Preference-Applied', prefer.applied)
+    context.header('ETag', generationTag(order))
+    if (order.status !== 'pending') return context.json(viewAssignment(order), 200)
+    context.header(
+      'Location',
+      `/orders/${encodeURIComponent(order.outTradeNo)}${querySubMchid(subMchid)}`,
+    )
+    context.header('Retry-After', '1')
+    return context.json(viewAssignment(order), 202)
   }
 
   const routes = createRouter()
@@ -143,15 +167,66 @@ export function createOrderRoutes({
           },
           prefer.waitMs,
         )
-        if (prefer.applied) context.header('Preference-Applied', prefer.applied)
         if (isReplay) context.header('Idempotency-Status', 'replayed')
-        if (order.status !== 'pending') return context.json(viewAssignment(order), 200)
-        context.header(
-          'Location',
-          `/orders/${encodeURIComponent(out_trade_no)}${querySubMchid(posted.sub_mchid)}`,
+        return answer(context, order, posted.sub_mchid, prefer)
+      },
+    )
+    .openapi(
+      createRoute({
+        method: 'post',
+        path: '/orders/{out_trade_no}/reassign',
+        summary: 'Give an order to another guide, before it is paid',
+        description:
+          'The guide takes no turn, and the turn of the one before is given back. If WeChat Pay refuses the change of an order that it had accepted, the order is with the guide of before again, `reason` RESTORED, with its words in `upstream`.',
+        security: bearer,
+        middleware: gate('assign', 'manage', 'admin'),
+        request: {
+          params: orderParams,
+          query: merchantQuery,
+          body: jsonBody(reassignmentSchema),
+          headers: z.object({
+            'if-match': z
+              .string()
+              .optional()
+              .openapi({ description: 'The ETag of the order, its generation.', example: '"1"' }),
+            prefer: z.string().optional(),
+          }),
+        },
+        responses: {
+          200: { description: 'Settled', content: json(assignmentSchema) },
+          202: { description: 'Recorded and on its way', content: json(assignmentSchema) },
+          ...problems('invalid_request', 'unauthorized', 'forbidden'),
+          ...problems('order_not_found', 'guide_not_found'),
+          ...problems(
+            'order_in_flight',
+            'order_paid',
+            'order_closed',
+            'window_over',
+            'not_reassignable',
+          ),
+          ...problems('precondition_failed', 'guide_not_eligible', 'precondition_required'),
+          ...problems('body_too_large', 'unsupported_media_type', 'draining', 'storage_full'),
+        },
+      }),
+      async context => {
+        const { sub_mchid } = context.req.valid('query')
+        const key = keyOf(context.req.valid('param').out_trade_no, sub_mchid)
+        await findOwn(context, key)
+        const ifMatch = context.req.header('if-match')
+        needIfMatch(ifMatch)
+        const { guide_id, why } = context.req.valid('json')
+        const prefer = readPrefer(context.req.header('prefer'), waitMs)
+        const order = await assignments.reassign(
+          key,
+          {
+            guideId: guide_id,
+            why,
+            by: authorOf(context.var.key),
+            generations: readGenerations(ifMatch),
+          },
+          prefer.waitMs,
         )
-        context.header('Retry-After', '1')
-        return context.json(viewAssignment(order), 202)
+        return answer(context, order, sub_mchid, prefer)
       },
     )
     .openapi(
@@ -172,7 +247,9 @@ export function createOrderRoutes({
           context.req.valid('param').out_trade_no,
           context.req.valid('query').sub_mchid,
         )
-        return context.json(viewOrder(await findOwn(context, key)), 200)
+        const order = await findOwn(context, key)
+        context.header('ETag', generationTag(order))
+        return context.json(viewOrder(order), 200)
       },
     )
 

@@ -4,6 +4,7 @@ import { mayEnter } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import { maxReplayed, maxSimulated, type Period, type Reports } from '../assignment/reports.ts'
 import { AppError, orderNotFound } from '../errors.ts'
+import { earlierOf } from '../ledger/generations.ts'
 import { guideIdSchema, localDateSchema } from '../rules/names.ts'
 import { sayMissed } from '../rules/sentence.ts'
 import {
@@ -24,6 +25,7 @@ import {
 import { callThem, createNaming, nameGuides } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
 import { bodyRef, documentSchemas, type ManagerDeps, nameSchema } from './manager.ts'
+import { earlierSchema, viewEarlier } from './order-view.ts'
 import { orderParams, outTradeNoSchema, postedSchema, readPosted } from './orders.ts'
 import { createPlaces } from './places.ts'
 import { problems, refusal } from './problem.ts'
@@ -72,9 +74,11 @@ const explainedSchema = explanationSchema
     out_trade_no: z.string(),
     store_id: z.int(),
     status: z.string(),
+    generation: z.int(),
     guide_id: z.string().nullable(),
     name: nameSchema,
     reason: z.string(),
+    earlier: z.array(earlierSchema),
   })
   .openapi('ExplainedOrder')
 
@@ -291,7 +295,7 @@ export function createReportRoutes({
         if (!mayEnter(context.var.key, order.storeId)) {
           throw orderNotFound(outTradeNo)
         }
-        const { storeId, status, guideId, reason } = order
+        const { storeId, status, generation, guideId, reason } = order
         const store = mirror.store(storeId)
         if (!store) throw new Error(`store ${storeId} is gone`)
         const lookUp = naming(context, store, clock.nowMs())
@@ -299,8 +303,10 @@ export function createReportRoutes({
           out_trade_no: outTradeNo,
           store_id: storeId,
           status,
+          generation,
           guide_id: guideId,
           reason,
+          earlier: earlierOf(order).map(viewEarlier),
           ...reports.explain(order, callThem(lookUp)),
         }
         return context.json(nameGuides(answer, lookUp), 200)

@@ -12,6 +12,7 @@ export type PastRow = Pick<
   | 'id'
   | 'outTradeNo'
   | 'status'
+  | 'generation'
   | 'guideId'
   | 'reason'
   | 'turn'
@@ -101,7 +102,7 @@ function snapshotOf(client: Db['$client']): Snapshot {
     WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
     ORDER BY decided_at_ms, id LIMIT ?`)
   const byId = client.prepare<[number], Raw>(`
-    SELECT id, out_trade_no AS outTradeNo, facts, cart_id AS cartId, status, guide_id AS guideId, reason,
+    SELECT id, out_trade_no AS outTradeNo, facts, cart_id AS cartId, status, generation, guide_id AS guideId, reason,
       staff_version AS staff, roster_version AS roster, plan_version AS plan, trace, turn,
       decided_at_ms AS decidedAtMs, closed_at_ms AS closedAtMs, paid_at_ms AS paidAtMs
     FROM orders WHERE id = ?`)

@@ -4,6 +4,7 @@ import type { BookView, DocumentVersions, Owner, StepVerdict, Turn } from '../ru
 import type { CountingFrom, NotChosen } from '../rules/eligibility.ts'
 import { cartLendsMs, type LoggedTurn, logTurn } from '../rules/logged.ts'
 import { openBooks } from './books.ts'
+import { type Earlier, maxDecided, standingOf } from './generations.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { orders } from './schema.ts'
 import { openTallies } from './tallies.ts'
@@ -31,7 +32,11 @@ export type Resolution = {
   versions: DocumentVersions
   decidedAtMs: number
   expiresAtMs: number
+  named?: Named
 }
+
+/** Whoever named the guide, in place of the rules, and why. */
+export type Named = { by: string; why: string }
 
 /** What was known of the order beside its facts: a replay must ask the same question. */
 export type Asked = { owner: Owner | null; sticky: string | null; paused?: readonly string[] }
@@ -51,6 +56,8 @@ export type Attempt = {
   ms: number
   outcome: string
   request_id: string | null
+  /** Of which generation, from the second on. */
+  generation?: number
 }
 
 export type Upstream = { status: number; code: string; message: string; request_id: string | null }
@@ -61,6 +68,9 @@ export type Settlement = {
   upstream: Upstream | null
 }
 
+/** Whom a refused guide is followed by. `bar` takes the guide out of every decision; both run inside the transaction. */
+export type Succession = { bar(): void; resolve(view: LedgerView): Resolution }
+
 export type OrderTrace = {
   steps: StepVerdict[]
   blocked: [guideId: string, reason: NotChosen][]
@@ -69,15 +79,23 @@ export type OrderTrace = {
   /** The turn was taken for an earlier order of the cart. */
   inherited?: true
   returned?: Returned
+  named?: Named
+  /** The process ended while a call may have been under way. */
+  interrupted?: true
+  /** When this generation was decided, from the second on. */
+  decidedAtMs?: number
+  /** The generations before this one, oldest first. */
+  earlier?: Earlier[]
 }
 
 /**
- * The order was refused or closed, and counts no more, or it was paid, and its cart is done with it: after which order
- * of the ledger (its id); which came first where several were after the same (`seq` grows); and the number of the
- * refund in the book of its turn, null when it gave none back.
+ * The order was refused or closed, and counts no more, or it was paid, and its cart is done with it; or a generation of
+ * it was `refused` its guide or `reassigned`, and the next one counts: after which order of the ledger (its id); which
+ * came first where several were after the same (`seq` grows); and the number of the refund in the book of its turn, null
+ * when it gave none back.
  */
 export type Returned = {
-  by: 'rejected' | 'closed' | 'paid'
+  by: 'rejected' | 'closed' | 'paid' | 'refused' | 'reassigned'
   after: number
   seq: number
   number: number | null
@@ -93,8 +111,30 @@ export type Ledger = {
   find(key: OrderKey): Promise<Order | null>
   /** How many orders a guide of the store has had since then; for a look, not for a decision. */
   tally(storeId: number, guideId: string, from: CountingFrom): { hour: number; day: number }
-  /** Ends a pending order; one that was ended already comes back as it is. A refusal gives the turn back. */
+  /**
+   * Ends a pending order; one that was ended already, or is of a later generation, comes back as it is. A refusal gives
+   * the turn back, and the order to the guide whom WeChat Pay has accepted before, if it had: reason `RESTORED`.
+   */
   settle(order: Order, settlement: Settlement, attempts: readonly Attempt[]): Promise<Order>
+  /**
+   * WeChat Pay refused the guide: gives the turn back and records the next generation, pending with whom `next` names.
+   * When it names nobody, the window is over, or so many were refused, the order is settled as refused.
+   */
+  refuse(
+    order: Order,
+    refusal: { atMs: number; upstream: Upstream | null },
+    attempts: readonly Attempt[],
+    next: Succession,
+  ): Promise<Order>
+  /**
+   * Gives the turn back and records the next generation as `choose` says, which sees the order as it is; when it says
+   * null nothing changes, and null comes back.
+   */
+  reassign(
+    key: OrderKey,
+    nowMs: number,
+    choose: (order: Order | null, view: LedgerView) => Resolution | null,
+  ): Promise<Order | null>
   /** Keeps the order pending, to be sent again at `dueAtMs`. */
   defer(
     order: Order,
@@ -139,6 +179,14 @@ export function openLedger(db: Db): Ledger {
     return statements.byNumber.get(key) ?? null
   }
 
+  function viewOf(storeId: number, sticky: string | null): LedgerView {
+    return {
+      openBook: name => books.view(storeId, name),
+      cartGuide: () => sticky,
+      tally: (guideId, from) => tallies.of(storeId, guideId, from),
+    }
+  }
+
   function insert(order: NewOrder, resolution: Resolution, lender: Order | null): Order {
     const held = turnFor(order, resolution, lender)
     const { steps, blocked, asked } = resolution
@@ -179,7 +227,7 @@ export function openLedger(db: Db): Ledger {
    * nothing, and the same guide be first in turn again.
    */
   function turnFor(
-    { storeId, test }: NewOrder,
+    { storeId, test }: Pick<NewOrder, 'storeId' | 'test'>,
     { turn, reason }: Resolution,
     lender: Order | null,
   ): Pick<OrderTrace, 'turn' | 'inherited'> {
@@ -187,10 +235,18 @@ export function openLedger(db: Db): Ledger {
     if (turn) return { turn: books.take(storeId, turn) }
     const lent = lender && reason === 'STICKY_CART' ? turnOf(lender) : null
     if (!lender || !lent) return { turn: null }
-    const holder = statements.holder.get(sharing(lender, lent))
-    if (!holder) return { turn: books.takeAnew(storeId, lent) }
+    return borrow(lender, lent)
+  }
+
+  /** A turn that an order of the cart holds, or holds no more. */
+  function borrow(
+    mate: Pick<Order, 'storeId' | 'cartId'>,
+    turn: LoggedTurn,
+  ): Pick<OrderTrace, 'turn' | 'inherited'> {
+    const holder = mate.cartId === null ? undefined : statements.holder.get(sharing(mate, turn))
+    if (!holder) return { turn: books.takeAnew(mate.storeId, turn) }
     update({ ...holder, turn: null })
-    return { turn: lent, inherited: true }
+    return { turn, inherited: true }
   }
 
   /** The turn of a cart goes back to the newest order that had it before and is still open or paid; false when there is none. */
@@ -203,30 +259,115 @@ export function openLedger(db: Db): Ledger {
   }
 
   /** What is given back when an order is refused, or closed for the first time: a cart's turn passes on instead. */
-  function giveBack(
-    order: Order,
-    by: 'rejected' | 'closed',
-    nowMs: number,
-  ): Pick<Order, 'turn' | 'trace'> {
+  function giveBack(order: Order): { turn: Order['turn']; number: number | null } {
     const turn = order.turn === 'taken' && !passTurnOn(order) ? turnOf(order) : null
     const number = turn && books.refund(order.storeId, turn)
     const kept = order.turn === 'taken' ? null : order.turn
-    return { turn: turn ? 'refunded' : kept, trace: noteEnd(order, by, number, nowMs) }
+    return { turn: turn ? 'refunded' : kept, number }
   }
 
-  function noteEnd(
-    { id, trace }: Order,
+  function noteEnd(order: Order, by: Returned['by'], number: number | null, nowMs: number): Order {
+    if (order.trace === null) return order
+    const returned = endOf(order, by, number, nowMs)
+    const trace = JSON.stringify({ ...JSON.parse(order.trace), returned } satisfies OrderTrace)
+    statements.retrace.run({ id: order.id, trace })
+    return { ...order, trace }
+  }
+
+  function endOf(
+    { id }: Order,
     by: Returned['by'],
     number: number | null,
     nowMs: number,
-  ): string | null {
-    if (trace === null) return null
+  ): Returned {
     // Of the clock, so that it grows across a restart as well.
     lastSeq = Math.max(lastSeq + 1, nowMs)
-    const returned = { by, after: statements.lastId.get()?.id ?? id, seq: lastSeq, number }
-    const text = JSON.stringify({ ...JSON.parse(trace), returned } satisfies OrderTrace)
-    statements.retrace.run({ id, trace: text })
-    return text
+    return { by, after: statements.lastId.get()?.id ?? id, seq: lastSeq, number }
+  }
+
+  /** What a refusal makes of an order that is pending: its next generation, the guide before it, or its end. */
+  function refuse(found: Order, atMs: number, next: Succession | null): Order {
+    if (found.closedAtMs !== null) return update(ended(found, 'rejected', atMs))
+    takeBack(found)
+    const { turn, number } = giveBack(found)
+    // Before anybody asks who of the cart holds the turn.
+    const order = update({ ...found, turn })
+    const standing = standingOf(order)
+    if (standing) return restore(order, standing, number, atMs)
+    const isOver =
+      order.paidAtMs !== null || order.expiresAtMs <= atMs || order.generation >= maxDecided
+    const decided = isOver || !next ? null : decideNext(order, next)
+    if (decided?.resolution.status !== 'pending') {
+      return update(noteEnd(ended(order, 'rejected', atMs), 'rejected', number, atMs))
+    }
+    const { resolution, lender } = decided
+    const held = turnFor({ ...order, test: isTest(order) }, resolution, lender)
+    return succeed(order, { by: 'refused', number, atMs }, resolution, held)
+  }
+
+  function decideNext(order: Order, { resolve }: Succession) {
+    const mate = order.cartId === null ? undefined : statements.mate.get(order)
+    const lender = mate?.paidAtMs === null ? mate : null
+    return resolveInCart(lender, sticky => resolve(viewOf(order.storeId, sticky)))
+  }
+
+  /** WeChat Pay keeps the guide whom it has accepted: what the order says is what the bill will show. */
+  function restore(order: Order, before: Earlier, number: number | null, atMs: number): Order {
+    const { guideId, steps, asked, versions, settledAtMs, turn } = before
+    const blocked = withoutTurn(before)
+    const held = turn && turn.number !== 0 ? borrow(order, turn) : { turn }
+    const restored = succeed(
+      order,
+      { by: 'refused', number, atMs },
+      { guideId, steps, blocked, asked, versions, reason: 'RESTORED', decidedAtMs: atMs },
+      held,
+    )
+    return update({
+      ...restored,
+      status: 'assigned',
+      settledAtMs,
+      dueAtMs: null,
+      upstream: order.upstream,
+    })
+  }
+
+  /** The next generation of the order, pending; the one before it stays in the trace. */
+  function succeed(
+    order: Order,
+    { by, number, atMs }: { by: 'refused' | 'reassigned'; number: number | null; atMs: number },
+    next: Omit<Resolution, 'status' | 'turn' | 'expiresAtMs'>,
+    held: Pick<OrderTrace, 'turn' | 'inherited'>,
+  ): Order {
+    const { steps, blocked, asked, named } = next
+    const before = earlierFrom(order, endOf(order, by, number, atMs))
+    const { earlier = [] }: OrderTrace = JSON.parse(order.trace ?? '{}')
+    const trace: OrderTrace = {
+      steps,
+      blocked,
+      asked,
+      ...held,
+      ...(named ? { named } : {}),
+      decidedAtMs: next.decidedAtMs,
+      earlier: [...earlier, before],
+    }
+    const row: Order = {
+      ...order,
+      status: 'pending',
+      generation: order.generation + 1,
+      guideId: next.guideId,
+      reason: next.reason,
+      staffVersion: next.versions.staff,
+      rosterVersion: next.versions.roster,
+      planVersion: next.versions.plan,
+      trace: JSON.stringify(trace),
+      turn: held.turn && !isTest(order) ? 'taken' : null,
+      dueAtMs: order.expiresAtMs + graceMs,
+      settledAtMs: null,
+      upstream: null,
+    }
+    statements.regenerate.run(row)
+    if (!isTest(order)) tallies.add(row, 1)
+    return update(row)
   }
 
   /** The order counts against no cap any more. */
@@ -245,11 +386,7 @@ export function openLedger(db: Db): Ledger {
         const known = byKey(order)
         if (known) return { order: known, isNew: false }
         const { resolution, lender } = resolveInCart(lenderTo(order), sticky =>
-          resolve({
-            openBook: name => books.view(order.storeId, name),
-            cartGuide: () => sticky,
-            tally: (guideId, from) => tallies.of(order.storeId, guideId, from),
-          }),
+          resolve(viewOf(order.storeId, sticky)),
         )
         return { order: insert(order, resolution, lender), isNew: true }
       }),
@@ -260,26 +397,46 @@ export function openLedger(db: Db): Ledger {
 
     settle: (order, { status, settledAtMs, upstream }, attempts) =>
       commit.run(() => {
-        const now = statements.byId.get(order)
-        if (!now) throw new Error(`order ${order.id} is gone from the ledger`)
-        if (now.status !== 'pending') return now
-        const isRefused = status === 'rejected' && now.closedAtMs === null
-        if (isRefused) takeBack(now)
-        return update({
-          ...now,
-          ...withAttempts(now, attempts),
-          status,
-          settledAtMs,
-          upstream: settledUpstream(status, upstream, now),
-          dueAtMs: null,
-          ...(isRefused ? giveBack(now, 'rejected', settledAtMs) : {}),
-        })
+        const found = inHand(order)
+        if (!isOf(found, order)) return found
+        const now = {
+          ...found,
+          ...withAttempts(found, attempts),
+          upstream: settledUpstream(status, upstream, found),
+        }
+        return status === 'rejected'
+          ? refuse(now, settledAtMs, null)
+          : update(ended(now, status, settledAtMs))
+      }),
+
+    refuse: (order, { atMs, upstream }, attempts, next) =>
+      commit.run(() => {
+        next.bar()
+        const found = inHand(order)
+        if (!isOf(found, order)) return found
+        const now = {
+          ...found,
+          ...withAttempts(found, attempts),
+          upstream: settledUpstream('rejected', upstream, found),
+        }
+        return refuse(now, atMs, next)
+      }),
+
+    reassign: (key, nowMs, choose) =>
+      commit.run(() => {
+        const order = byKey(key)
+        const chosen = choose(order, viewOf(order?.storeId ?? 0, null))
+        if (!order || !chosen) return null
+        takeBack(order)
+        const { turn, number } = giveBack(order)
+        const before = update({ ...order, turn })
+        return succeed(before, { by: 'reassigned', number, atMs: nowMs }, chosen, { turn: null })
       }),
 
     defer: (order, dueAtMs, upstream, attempts) =>
       commit.run(() => {
-        const now = statements.byId.get(order)
-        if (now?.status !== 'pending') return now ?? order
+        const now = inHand(order)
+        if (!isOf(now, order)) return now
         return update({
           ...now,
           ...withAttempts(now, attempts),
@@ -318,25 +475,31 @@ export function openLedger(db: Db): Ledger {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
         const isRefused = order.status === 'rejected'
-        const trace =
-          order.cartId === null || isRefused ? order.trace : noteEnd(order, 'paid', null, nowMs)
-        const ended = endOfWindow(order, Math.min(paidAtMs, nowMs))
-        return update({ ...order, ...ended, trace, paidAtMs })
+        const noted =
+          order.cartId === null || isRefused ? order : noteEnd(order, 'paid', null, nowMs)
+        return update({ ...noted, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs })
       }),
 
     markClosed: (key, closedAtMs, nowMs) =>
       commit.run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
-        const isRefused = order.status === 'rejected'
-        if (!isRefused) takeBack(order)
-        return update({
+        const closed = {
           ...order,
           ...endOfWindow(order, Math.min(closedAtMs, nowMs)),
           closedAtMs,
-          ...(isRefused ? {} : giveBack(order, 'closed', nowMs)),
-        })
+        }
+        if (order.status === 'rejected') return update(closed)
+        takeBack(order)
+        const { turn, number } = giveBack(order)
+        return update({ ...noteEnd(closed, 'closed', number, nowMs), turn })
       }),
+  }
+
+  function inHand(order: Order): Order {
+    const now = statements.byId.get(order)
+    if (!now) throw new Error(`order ${order.id} is gone from the ledger`)
+    return now
   }
 
   function lenderTo({ storeId, cartId }: NewOrder): Order | null {
@@ -356,8 +519,50 @@ export function resolveInCart<Lender extends Pick<Order, 'guideId' | 'decidedAtM
 }
 
 /** The orders of the cart that log this very turn. */
-function sharing({ storeId, cartId }: Order, { book, number }: LoggedTurn) {
+function sharing(
+  { storeId, cartId }: Pick<Order, 'storeId' | 'cartId'>,
+  { book, number }: LoggedTurn,
+) {
   return { storeId, cartId, book, number }
+}
+
+/** Whether what was sent for `sent` says anything of the order as it is now. */
+function isOf(now: Order, sent: Order): boolean {
+  return now.status === 'pending' && now.generation === sent.generation
+}
+
+function ended(order: Order, status: Settlement['status'], settledAtMs: number): Order {
+  return { ...order, status, settledAtMs, dueAtMs: null }
+}
+
+/** A generation as it is kept once another follows. */
+function earlierFrom(order: Order, returned: Returned): Earlier {
+  const { earlier: _, returned: __, ...trace }: OrderTrace = JSON.parse(order.trace ?? '{}')
+  const { generation, guideId, reason, staffVersion, rosterVersion, planVersion, upstream } = order
+  return {
+    ...trace,
+    generation,
+    status: returned.by === 'refused' ? 'rejected' : statusBefore(order),
+    guideId,
+    reason,
+    versions: { staff: staffVersion, roster: rosterVersion, plan: planVersion },
+    decidedAtMs: trace.decidedAtMs ?? order.decidedAtMs,
+    settledAtMs: order.settledAtMs,
+    upstream: upstream === null ? null : JSON.parse(upstream),
+    returned,
+  }
+}
+
+/** Of the candidates of its turn that the rules would not say again why they did not serve. */
+function withoutTurn({ guideId, blocked, turn }: Earlier): Earlier['blocked'] {
+  const named = new Set([guideId, ...blocked.map(([id]) => id)])
+  const others = (turn?.candidates ?? []).map(([id]) => id).filter(id => !named.has(id))
+  return [...blocked, ...others.map((id): [string, NotChosen] => [id, 'STEP_NOT_REACHED'])]
+}
+
+function statusBefore({ id, status }: Order): Earlier['status'] {
+  if (status === 'assigned' || status === 'pending' || status === 'unassigned') return status
+  throw new Error(`order ${id} is ${status}, and has no next generation`)
 }
 
 function turnOf({ trace }: Order): LoggedTurn | null {
@@ -430,6 +635,13 @@ function prepare(db: Db) {
       .orderBy(sql`${orders.id} DESC`)
       .limit(1)
       .prepare(),
+    mate: db
+      .select()
+      .from(orders)
+      .where(and(ofCart, ne(orders.status, 'rejected'), ne(orders.id, at('id'))))
+      .orderBy(desc(orders.id))
+      .limit(1)
+      .prepare(),
     insert: db
       .insert(orders)
       .values({
@@ -468,6 +680,19 @@ function prepare(db: Db) {
         upstream: sql`${at('upstream')}`,
         paidAtMs: sql`${at('paidAtMs')}`,
         closedAtMs: sql`${at('closedAtMs')}`,
+      })
+      .where(eq(orders.id, at('id')))
+      .prepare(),
+    regenerate: db
+      .update(orders)
+      .set({
+        generation: sql`${at('generation')}`,
+        guideId: sql`${at('guideId')}`,
+        reason: sql`${at('reason')}`,
+        staffVersion: sql`${at('staffVersion')}`,
+        rosterVersion: sql`${at('rosterVersion')}`,
+        planVersion: sql`${at('planVersion')}`,
+        trace: sql`${at('trace')}`,
       })
       .where(eq(orders.id, at('id')))
       .prepare(),
@@ -517,7 +742,16 @@ function prepare(db: Db) {
       .from(orders)
       .where(pending)
       .prepare(),
-    reclaim: db.update(orders).set({ dueAtMs: 0 }).where(pending).prepare(),
+    // One that is due after its window only was in somebody's hand.
+    reclaim: db
+      .update(orders)
+      .set({
+        dueAtMs: 0,
+        trace: sql`CASE WHEN ${orders.dueAtMs} > ${orders.expiresAtMs}
+          THEN json_set(${orders.trace}, '$.interrupted', json('true')) ELSE ${orders.trace} END`,
+      })
+      .where(pending)
+      .prepare(),
     // One that is leased is due after its window only.
     hasten: db
       .update(orders)

@@ -8,6 +8,7 @@ import {
   unitsPerOrder,
 } from '../rules/fairness.ts'
 import { changesOf, type LoggedTurn, type Standings } from '../rules/logged.ts'
+import { type Generation, generationsOf } from './generations.ts'
 import type { PastRow, Snapshot, StoredBook } from './history.ts'
 import type { Returned } from './ledger.ts'
 
@@ -19,7 +20,17 @@ export type Verified = { ok: boolean; checked: number; faults: Fault[] }
 export type WeightsOf = (staffVersion: number) => Staff | null
 type Staff = ReadonlyMap<string, number>
 
-type Refund = { number: number; turn: LoggedTurn; outTradeNo: string; isInRange: boolean }
+/** What stands in a book beside the turns of first generations: it may come long after its order. */
+type Late = {
+  kind: 'turn' | 'heir' | 'refund'
+  number: number
+  turn: LoggedTurn
+  /** Who was on the staff when the turn was decided; null when that cannot be known. */
+  staff: Staff | null
+  isHeld: boolean
+  row: Pick<PastRow, 'outTradeNo' | 'cartId'>
+  isInRange: boolean
+}
 type Report = (outTradeNo: string | null, what: string) => void
 
 const maxFaults = 100
@@ -41,12 +52,12 @@ export async function verify(
     if (faults.length < maxFaults) faults.push({ out_trade_no, what })
   }
   const isInRange = ({ decidedAtMs }: PastRow) => decidedAtMs >= fromMs && decidedAtMs < toMs
-  const ahead = await lookAhead(snapshot, storeId, isInRange)
+  const ahead = await lookAhead(snapshot, storeId, isInRange, weightsOf)
   const chains = new Map<string, Chain>()
   const chainOf = (book: string) => {
     const known = chains.get(book)
     if (known) return known
-    const made = createChain(book, ahead.get(book) ?? { refunds: [], lastHeirs: new Map() }, tell)
+    const made = createChain(book, ahead.get(book) ?? { late: [], heirs: new Map() }, tell)
     chains.set(book, made)
     return made
   }
@@ -54,14 +65,15 @@ export async function verify(
   for await (const slice of snapshot.orders(storeId, 0, Number.MAX_SAFE_INTEGER)) {
     for (const row of slice) {
       const say: Report = isInRange(row) ? tell : () => {}
-      const staff = staffOf(row, weightsOf)
       if (isInRange(row)) {
         checked += 1
-        for (const what of faultsOf(row, staff)) tell(row.outTradeNo, what)
+        for (const what of faultsOf(row, weightsOf)) tell(row.outTradeNo, what)
       }
-      const { turn } = row.trace
-      if (turn && turn.number !== 0) chainOf(turn.book).take(row, turn, staff, say)
-      else if (row.turn !== null) say(row.outTradeNo, 'holds a turn that its trace does not have')
+      const [first] = generationsOf(row)
+      const turn = first && turnOf(first)
+      if (first && turn) chainOf(turn.book).take(row, first, turn, deciders(first, weightsOf), say)
+      if (row.turn !== null && !row.trace.turn?.number)
+        say(row.outTradeNo, 'holds a turn that its trace does not have')
     }
   }
   const pages = snapshot.books(storeId)
@@ -75,49 +87,86 @@ export async function verify(
 /** What must be known of a book's orders before their turn comes. */
 type Ahead = {
   /** By number. */
-  refunds: Refund[]
-  /** Which order (its id) is the last to inherit a turn, by the turn's number. */
-  lastHeirs: Map<number, number>
+  late: Late[]
+  /** How many have inherited a turn, by the turn's number. */
+  heirs: Map<number, number>
 }
 
 async function lookAhead(
   snapshot: Snapshot,
   storeId: number,
   isInRange: (row: PastRow) => boolean,
+  weightsOf: WeightsOf,
 ): Promise<Map<string, Ahead>> {
   const books = new Map<string, Ahead>()
   const aheadIn = (book: string) => {
     const known = books.get(book)
     if (known) return known
-    const made: Ahead = { refunds: [], lastHeirs: new Map() }
+    const made: Ahead = { late: [], heirs: new Map() }
     books.set(book, made)
     return made
   }
   for await (const slice of snapshot.orders(storeId, 0, Number.MAX_SAFE_INTEGER)) {
     for (const row of slice) {
-      const { turn, returned, inherited } = row.trace
-      if (!turn || turn.number === 0) continue
-      if (inherited) aheadIn(turn.book).lastHeirs.set(turn.number, row.id)
-      if (!returned || returned.number === null) continue
-      const { outTradeNo } = row
-      const refund = { number: returned.number, turn, outTradeNo, isInRange: isInRange(row) }
-      aheadIn(turn.book).refunds.push(refund)
+      for (const one of generationsOf(row)) {
+        const turn = turnOf(one)
+        if (!turn) continue
+        const { inherited, returned } = one.trace
+        const { late, heirs } = aheadIn(turn.book)
+        const { outTradeNo, cartId } = row
+        const told = {
+          turn,
+          staff: null,
+          isHeld: isHeld(row, one),
+          row: { outTradeNo, cartId },
+          isInRange: isInRange(row),
+        }
+        if (inherited) heirs.set(turn.number, (heirs.get(turn.number) ?? 0) + 1)
+        if (one.generation > 1)
+          late.push({
+            ...told,
+            kind: inherited ? 'heir' : 'turn',
+            number: turn.number,
+            staff: deciders(one, weightsOf),
+          })
+        const refund = returned?.number ?? null
+        if (refund !== null) late.push({ ...told, kind: 'refund', number: refund })
+      }
     }
   }
-  for (const { refunds } of books.values()) refunds.sort((a, b) => a.number - b.number)
+  // Whoever inherits a turn comes after it.
+  const rank = { turn: 0, heir: 1, refund: 2 }
+  for (const { late } of books.values())
+    late.sort((a, b) => a.number - b.number || rank[a.kind] - rank[b.kind])
   return books
 }
 
+/** The turn that a generation took or inherited; a test took none. */
+function turnOf({ trace: { turn } }: Generation): LoggedTurn | null {
+  return turn && turn.number !== 0 ? turn : null
+}
+
+/** Whether the generation holds its turn, or gave it back itself. */
+function isHeld(row: PastRow, { isNewest, trace }: Generation): boolean {
+  return isNewest ? row.turn !== null : (trace.returned?.number ?? null) !== null
+}
+
 type Chain = ReturnType<typeof createChain>
-type CartTurn = { print: string; holders: number; outTradeNo: string; say: Report }
+type CartTurn = {
+  print: string
+  holders: number
+  heirsLeft: number
+  outTradeNo: string
+  say: Report
+}
 
 /** One book, event by event: turns as their first order logs them, refunds by their numbers between them. */
-function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) {
+function createChain(book: string, { late, heirs }: Ahead, tell: Report) {
   const running: Standings = new Map()
   /** Until the last of the cart has inherited: however long the log, few carts are being made anew at a time. */
   const inCarts = new Map<number, CartTurn>()
   let last = 0
-  let nextRefund = 0
+  let nextLate = 0
   // After a hole in the numbers a balance is known only once an order has logged it anew.
   let known: Set<string> | null = null
 
@@ -140,18 +189,72 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
     }
   }
 
-  function refundUntil(number: number): void {
+  function catchUp(number: number): void {
     for (;;) {
-      const due = refunds[nextRefund]
+      const due = late[nextLate]
       if (!due || due.number >= number) return
-      nextRefund += 1
-      step(due.number, due.outTradeNo, due.isInRange ? tell : () => {})
-      const changes = changesOf(due.turn)
-      for (const [index, [id, , , lastServed]] of due.turn.candidates.entries()) {
-        const now = standing(id)
-        const isLast = now.lastServed === due.turn.number
-        move(id, -(changes[index] ?? 0), isLast ? lastServed : now.lastServed)
-      }
+      nextLate += 1
+      const say: Report = due.isInRange ? tell : () => {}
+      if (due.kind === 'refund') giveBack(due, say)
+      else if (due.kind === 'turn') charge(due.row, due.turn, due.staff, due.isHeld, say)
+      else inherit(due.row, due.turn, due.isHeld, say)
+    }
+  }
+
+  function giveBack({ number, turn, row }: Late, say: Report): void {
+    step(number, row.outTradeNo, say)
+    const changes = changesOf(turn)
+    for (const [index, [id, , , lastServed]] of turn.candidates.entries()) {
+      const now = standing(id)
+      const isLast = now.lastServed === turn.number
+      move(id, -(changes[index] ?? 0), isLast ? lastServed : now.lastServed)
+    }
+  }
+
+  function inherit({ outTradeNo }: Late['row'], turn: LoggedTurn, held: boolean, say: Report) {
+    const cart = inCarts.get(turn.number)
+    if (!cart) {
+      say(outTradeNo, `inherited turn ${turn.number}, which no order of its cart took`)
+      return
+    }
+    if (cart.print !== JSON.stringify(turn)) {
+      say(outTradeNo, `its turn is not as ${cart.outTradeNo}, of the same cart, has it`)
+    }
+    if (held) cart.holders += 1
+    cart.heirsLeft -= 1
+    leaveCart(turn.number)
+  }
+
+  function charge(
+    { outTradeNo, cartId }: Late['row'],
+    turn: LoggedTurn,
+    staff: Staff | null,
+    held: boolean,
+    say: Report,
+  ): void {
+    if (cartId === null && !held) say(outTradeNo, `logs turn ${turn.number} and does not hold it`)
+    step(turn.number, outTradeNo, say)
+    if (cartId !== null) {
+      inCarts.set(turn.number, {
+        print: JSON.stringify(turn),
+        holders: held ? 1 : 0,
+        heirsLeft: heirs.get(turn.number) ?? 0,
+        outTradeNo,
+        say,
+      })
+      leaveCart(turn.number)
+    }
+    const { handedOn = [] } = turn
+    for (const what of compareGone(handedOn, staff)) say(outTradeNo, what)
+    for (const [id, , change] of handedOn) {
+      if (!known || known.has(id)) move(id, change, standing(id).lastServed)
+    }
+    const changes = changesOf(turn)
+    for (const [index, candidate] of turn.candidates.entries()) {
+      for (const what of compare(candidate)) say(outTradeNo, what)
+      const [id] = candidate
+      const lastServed = index === turn.chosen ? turn.number : standing(id).lastServed
+      move(id, changes[index] ?? 0, lastServed)
     }
   }
 
@@ -200,62 +303,38 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
     return found
   }
 
-  /** Done with the turn once no order after this one inherits it. */
-  function leaveCart(number: number, id: number): void {
-    if ((lastHeirs.get(number) ?? 0) > id) return
+  /** Done with the turn once nobody else inherits it. */
+  function leaveCart(number: number): void {
     const cart = inCarts.get(number)
+    if (!cart || cart.heirsLeft > 0) return
     inCarts.delete(number)
-    if (!cart || cart.holders === 1) return
-    const { outTradeNo, holders, say } = cart
-    say(outTradeNo, `turn ${number} of its cart is held by ${holders} orders`)
+    if (cart.holders === 1) return
+    cart.say(cart.outTradeNo, `turn ${number} of its cart is held by ${cart.holders} orders`)
   }
 
   return {
     book,
 
-    take(row: PastRow, turn: LoggedTurn, staff: Staff | null, say: Report): void {
-      const { outTradeNo } = row
-      if (row.trace.inherited) {
-        const before = inCarts.get(turn.number)
-        if (!before) {
-          say(outTradeNo, `inherited turn ${turn.number}, which no order of its cart took`)
-          return
-        }
-        if (before.print !== JSON.stringify(turn)) {
-          say(outTradeNo, `its turn is not as ${before.outTradeNo}, of the same cart, has it`)
-        }
-        if (row.turn !== null) before.holders += 1
-        leaveCart(turn.number, row.id)
+    /** The first generation of an order, which took or inherited the turn when it was recorded. */
+    take(
+      row: PastRow,
+      first: Generation,
+      turn: LoggedTurn,
+      staff: Staff | null,
+      say: Report,
+    ): void {
+      const held = isHeld(row, first)
+      if (!first.trace.inherited) {
+        catchUp(turn.number)
+        charge(row, turn, staff, held, say)
         return
       }
-      if (row.cartId === null && row.turn === null) {
-        say(outTradeNo, `logs turn ${turn.number} and does not hold it`)
-      }
-      refundUntil(turn.number)
-      step(turn.number, outTradeNo, say)
-      if (row.cartId !== null) {
-        const holders = row.turn === null ? 0 : 1
-        inCarts.set(turn.number, { print: JSON.stringify(turn), holders, outTradeNo, say })
-        leaveCart(turn.number, row.id)
-      }
-      const { handedOn = [] } = turn
-      // A turn that is taken anew is of the staff of its cart's first order.
-      const present = row.reason === 'STICKY_CART' ? null : staff
-      for (const what of compareGone(handedOn, present)) say(outTradeNo, what)
-      for (const [id, , change] of handedOn) {
-        if (!known || known.has(id)) move(id, change, standing(id).lastServed)
-      }
-      const changes = changesOf(turn)
-      for (const [index, candidate] of turn.candidates.entries()) {
-        for (const what of compare(candidate)) say(outTradeNo, what)
-        const [id] = candidate
-        const lastServed = index === turn.chosen ? turn.number : standing(id).lastServed
-        move(id, changes[index] ?? 0, lastServed)
-      }
+      catchUp(turn.number + 1)
+      inherit(row, turn, held, say)
     },
 
     end(page: StoredBook | null): void {
-      refundUntil(Number.POSITIVE_INFINITY)
+      catchUp(Number.POSITIVE_INFINITY)
       const turn = page?.turn ?? 0
       if (turn !== last) tell(null, `book ${book} counts ${turn}, its orders ${last}`)
       const standings = page?.standings ?? new Map<string, Standing>()
@@ -275,19 +354,10 @@ function createChain(book: string, { refunds, lastHeirs }: Ahead, tell: Report) 
   }
 }
 
-/** Who was on the staff for an order, with their weights; null when that cannot be known. The default staff is whoever it names. */
-function staffOf({ versions, guideId, trace }: PastRow, weightsOf: WeightsOf): Staff | null {
-  if (versions.staff !== 0) return weightsOf(versions.staff)
-  const named = [...(trace.turn?.candidates ?? []), ...trace.blocked].map(([id]) => id)
-  if (guideId !== null) named.push(guideId)
-  return new Map(named.map(id => [id, 1]))
-}
-
 /** What an order's own row tells against itself. */
-function faultsOf(row: PastRow, staff: Staff | null): string[] {
+function faultsOf(row: PastRow, weightsOf: WeightsOf): string[] {
   const faults: string[] = []
-  const { guideId, reason, facts, trace } = row
-  const { turn, asked, blocked } = trace
+  const { guideId, trace } = row
   const isRefused = row.status === 'rejected' || row.closedAtMs !== null
   const number = trace.returned?.number ?? null
   if (row.turn === 'taken' && number !== null) faults.push('has a refund, and holds its turn still')
@@ -296,17 +366,50 @@ function faultsOf(row: PastRow, staff: Staff | null): string[] {
   if (row.turn === 'refunded' && number === null)
     faults.push('gave its turn back, and no refund says when')
   if (row.turn === null && number !== null) faults.push('has a refund, and no turn that it was of')
-  if (trace.inherited && !turn) faults.push('inherited a turn that its trace does not have')
-  if (turn?.number === 0 && !facts.test) faults.push('has the turn of a test, and is none')
   if (trace.returned && !hasEnded(row, trace.returned.by))
     faults.push(`ended as ${trace.returned.by}, and its row does not say so`)
   if (guideId === null) {
-    if (turn) faults.push('has a turn and no guide')
     if (row.status === 'pending' || row.status === 'assigned') faults.push('has no guide')
-    return faults
-  }
-  if (row.status === 'unassigned' || row.status === 'skipped')
+  } else if (row.status === 'unassigned' || row.status === 'skipped') {
     faults.push(`is ${row.status}, and has a guide`)
+  }
+  const generations = generationsOf(row)
+  faults.push(...faultsOfSuccession(row, generations))
+  for (const one of generations) faults.push(...faultsOfGeneration(row, one, weightsOf))
+  return faults
+}
+
+/** Each generation is there once, ended as one that another follows, and is not with the guide who was just refused. */
+function faultsOfSuccession(row: PastRow, generations: readonly Generation[]): string[] {
+  const faults: string[] = []
+  const numbers = generations.map(({ generation }) => generation)
+  if (numbers.some((number, index) => number !== index + 1))
+    faults.push(`is generation ${row.generation}, and its trace has ${numbers.join(', ')}`)
+  for (const [index, { guideId, reason }] of generations.entries()) {
+    const before = generations[index - 1]
+    if (!before) continue
+    const by = before.trace.returned?.by
+    if (by !== 'refused' && by !== 'reassigned')
+      faults.push(`generation ${before.generation} does not say how it ended`)
+    if (by === 'refused' && before.guideId === guideId && reason !== 'RESTORED')
+      faults.push(`is with ${guideId} again, who had just been refused`)
+    const isStanding = (row.trace.earlier ?? [])
+      .slice(0, index)
+      .some(one => one.status === 'assigned' && one.guideId === guideId)
+    if (reason === 'RESTORED' && !isStanding)
+      faults.push(`went back to ${guideId}, whom WeChat Pay had not accepted`)
+  }
+  return faults
+}
+
+function faultsOfGeneration(row: PastRow, one: Generation, weightsOf: WeightsOf): string[] {
+  const faults: string[] = []
+  const { guideId, reason, trace } = one
+  const { turn, asked, blocked } = trace
+  const { facts } = row
+  if (trace.inherited && !turn) faults.push('inherited a turn that its trace does not have')
+  if (turn?.number === 0 && !facts.test) faults.push('has the turn of a test, and is none')
+  if (guideId === null) return turn ? [...faults, 'has a turn and no guide'] : faults
   if (blocked.some(([id]) => id === guideId))
     faults.push(`says why ${guideId}, who serves it, could not`)
   if (reason === 'HINT' && facts.guide_id !== guideId)
@@ -315,10 +418,29 @@ function faultsOf(row: PastRow, staff: Staff | null): string[] {
     faults.push("is not with the member's own guide")
   if (reason === 'STICKY_CART' && asked.sticky !== guideId)
     faults.push('is not with the guide of its cart')
-  if (turn) faults.push(...faultsOfTurn(row, turn))
-  // A cart's turn may be of an earlier version, of other staff.
-  if (reason === 'STICKY_CART') return faults
-  return staff ? [...faults, ...faultsOfStaff(row, turn, staff)] : faults
+  if (turn) faults.push(...faultsOfTurn(row, one, turn))
+  // A turn that was taken before may be of an earlier version, of other staff.
+  if (isTakenOver(reason)) return faults
+  const staff = staffOf(one, weightsOf)
+  return staff ? [...faults, ...faultsOfStaff(one, turn, staff)] : faults
+}
+
+/** Who was on the staff, with their weights; null when that cannot be known. The default staff is whoever the trace names. */
+function staffOf({ versions, guideId, trace }: Generation, weightsOf: WeightsOf): Staff | null {
+  if (versions.staff !== 0) return weightsOf(versions.staff)
+  const named = [...(trace.turn?.candidates ?? []), ...trace.blocked].map(([id]) => id)
+  if (guideId !== null) named.push(guideId)
+  return new Map(named.map(id => [id, 1]))
+}
+
+/** The staff that a turn was decided with: one that is taken anew is of the staff of then. */
+function deciders(one: Generation, weightsOf: WeightsOf): Staff | null {
+  return isTakenOver(one.reason) ? null : staffOf(one, weightsOf)
+}
+
+/** The turn, if there is one, was decided for another order or an earlier generation. */
+function isTakenOver(reason: string): boolean {
+  return reason === 'STICKY_CART' || reason === 'RESTORED'
 }
 
 function hasEnded({ status, closedAtMs, paidAtMs }: PastRow, by: Returned['by']): boolean {
@@ -329,15 +451,22 @@ function hasEnded({ status, closedAtMs, paidAtMs }: PastRow, by: Returned['by'])
       return closedAtMs !== null
     case 'paid':
       return paidAtMs !== null
+    case 'refused':
+    case 'reassigned':
+      return false
   }
 }
 
-function faultsOfTurn({ guideId, reason, facts }: PastRow, turn: LoggedTurn): string[] {
+function faultsOfTurn(
+  { facts }: PastRow,
+  { guideId, reason }: Generation,
+  turn: LoggedTurn,
+): string[] {
   const faults = turn.handedOn ? faultsOfHandingOn(turn.handedOn) : []
   const chosen = turn.candidates[turn.chosen]
   if (chosen?.[0] !== guideId)
     faults.push(`its turn is ${chosen?.[0] ?? 'nobody'}'s, and ${guideId} serves it`)
-  if (reason === 'STICKY_CART') return faults
+  if (isTakenOver(reason)) return faults
   const full = [unitsPerOrder, (facts.amount ?? 0) * unitsPerFen]
   const isRotated = reason === 'FAIR_TURN' || reason === 'ONLY_ONE'
   if (isRotated && !followsFromNumbers(turn))
@@ -374,7 +503,7 @@ function partsOf(handedOn: readonly HandedOn[]): { gone: HandedOn[]; heirs: Hand
 }
 
 function faultsOfStaff(
-  { guideId, trace }: PastRow,
+  { guideId, trace }: Generation,
   turn: LoggedTurn | null,
   weights: Staff,
 ): string[] {

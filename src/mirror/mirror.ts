@@ -267,7 +267,8 @@ export function openMirror(db: Db, maxReady = 2048) {
       const { changes } = db
         .update(guides)
         .set({ state: 'quarantined' })
-        .where(eq(guides.guideId, guideId))
+        // Many orders of one guide are refused at once: the stores are made ready anew for the first alone.
+        .where(and(eq(guides.guideId, guideId), ne(guides.state, 'quarantined')))
         .run()
       if (changes > 0) ready.clear()
     },

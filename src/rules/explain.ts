@@ -16,7 +16,13 @@ export type Recorded = {
   blocked: Decision['blocked']
   turn: LoggedTurn | null
   isClosed: boolean
+  /** Whoever named the guide in place of the rules. */
+  named?: { by: string; why: string }
+  earlier?: readonly EarlierGuide[]
 }
+
+/** A guide whom the order was with before, or nobody. */
+export type EarlierGuide = { guideId: string | null; ended: 'refused' | 'reassigned' }
 
 /** Balances and shares in units of the book, and in orders to four decimals. */
 export type GuideExplained = {
@@ -61,8 +67,7 @@ export function explain(
   namesOf = byId,
 ): Explanation {
   const { guideId, reason, steps, versions } = recorded
-  // A cart's turn was decided for an earlier order of it.
-  const stood = recorded.turn && reason !== 'STICKY_CART' ? standingsIn(recorded.turn) : []
+  const stood = turnOfItsOwn(recorded)
   const handedOn = (stood.length > 0 ? (recorded.turn?.handedOn ?? []) : []).map(
     ([guide_id, , change]) => ({ guide_id, change: inOrders(change) }),
   )
@@ -105,10 +110,14 @@ export function whyNotThem(recorded: Recorded, guideId: string): string | null {
   if (recorded.guideId === guideId) return null
   const blocked = recorded.blocked.find(([id]) => id === guideId)
   if (blocked) return blocked[1]
-  if (!recorded.turn || recorded.reason === 'STICKY_CART') return null
-  const stood = standingsIn(recorded.turn)
+  const stood = turnOfItsOwn(recorded)
   const own = stood.find(({ id }) => id === guideId)
   return own ? whyLost(own, recorded.reason, stood) : null
+}
+
+/** Of a cart's turn, decided for an earlier order of it, and of one that was taken up again, the numbers tell nothing. */
+function turnOfItsOwn({ turn, reason }: Recorded): Stood[] {
+  return turn && reason !== 'STICKY_CART' && reason !== 'RESTORED' ? standingsIn(turn) : []
 }
 
 function whyLost(one: Stood, reason: string, stood: readonly Stood[]): NotChosen {

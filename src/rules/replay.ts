@@ -12,11 +12,16 @@ import {
   type Standings,
 } from './logged.ts'
 
-/** An order as it was asked and decided. `isDecided`: the rules were asked, which they are not of a skipped order. */
+/**
+ * An order as it was asked and decided, in one of its generations. `isDecided`: the rules were asked, which they are not
+ * of a skipped order, of one that a manager gave to somebody, or of one that went back to whom it had been with.
+ */
 export type PastOrder = {
   id: number
   outTradeNo: string
   atMs: number
+  /** When its first generation was decided: caps and carts count from there. */
+  firstAtMs: number
   channel: string | null
   memberLevel: string | null
   amountFen: number | null
@@ -26,18 +31,25 @@ export type PastOrder = {
   cartId: string | null
   paused: ReadonlySet<string>
   isDecided: boolean
+  /** WeChat Pay had accepted the guide when another followed. */
+  wasAccepted: boolean
   guideId: string | null
   reason: string
   turn: LoggedTurn | null
   /** The turn was taken for an earlier order of the cart. */
   isInherited: boolean
-  /** After that order it was refused or closed, gave its turn back and counted no more; or it was paid, and its cart over. */
+  /**
+   * After that order it was refused or closed, gave its turn back and counted no more; or it was paid, and its cart over;
+   * or it was given to the `next`.
+   */
   returned: {
-    by: 'rejected' | 'closed' | 'paid'
+    by: 'rejected' | 'closed' | 'paid' | 'refused' | 'reassigned'
     after: number
     seq: number
     number: number | null
   } | null
+  /** The generation that followed, and the rules that it is asked of; no rules where none are asked. */
+  next: { past: PastOrder; rules: Rules | null } | null
 }
 
 export type ReplayReport = {
@@ -58,10 +70,13 @@ export type ChangedOrder = {
   after: { guide_id: string | null; reason: string }
 }
 
-type Entry = {
+type Choice = { guideId: string | null; reason: string; turn: LoggedTurn | null }
+type Entry = Choice & {
   past: PastOrder
-  guideId: string | null
-  turn: LoggedTurn | null
+  /** Before the period. */
+  isWarm: boolean
+  /** What WeChat Pay had accepted when a manager took it away. */
+  before: Choice | null
   ended: 'rejected' | 'closed' | 'paid' | null
 }
 /** `holders`: who has been named in it so far; a guide of `starts` may come later. */
@@ -159,21 +174,57 @@ export function createReplay(starts: Starts) {
   }
 
   function end(entry: Entry, { by, number }: NonNullable<PastOrder['returned']>): void {
-    const { past, turn } = entry
-    entry.ended = by
+    const { past } = entry
+    if (by !== 'refused' && by !== 'reassigned') entry.ended = by
     if (by === 'paid') return
     if (number !== null && past.turn) {
       const log = bookIn(recorded, past.turn.book)
       refund(log.standings, past.turn, seenIn(past.turn.book))
       log.turn = Math.max(log.turn, number)
     }
-    counts.add(entry, past.atMs, -1)
-    if (!turn || holders.get(turn) !== entry || passOn(turn)) return
+    // Whom the draft chose instead was not the one who was refused, and keeps the order.
+    const stays = by === 'refused' && entry.guideId !== past.guideId
+    if (!stays) giveBack(entry, number)
+    if (past.next) goOn(entry, past.next.past, past.next.rules, stays)
+  }
+
+  function giveBack(entry: Entry, number: number | null): void {
+    const { past, turn } = entry
+    counts.add(entry, past.firstAtMs, -1)
+    if (!turn || holders.get(turn) !== entry || passOn(turn, entry)) return
     holders.delete(turn)
     const book = bookIn(books, turn.book)
     book.turn = Math.max(book.turn + 1, number ?? 0)
     refund(book.standings, turn, foreign.has(turn) ? seenIn(turn.book) : undefined)
     if (rotated.has(turn)) report.rotated(turn, -1)
+  }
+
+  /** The next generation of an order whose turn was given back. */
+  function goOn(entry: Entry, past: PastOrder, rules: Rules | null, stays: boolean): void {
+    const fresh = meet(past)
+    const warm = entry.isWarm && fresh
+    if (warm) moveHandedOn(bookIn(books, warm.book).standings, warm)
+    const before = { guideId: entry.guideId, reason: entry.reason, turn: entry.turn }
+    const { wasAccepted } = entry.past
+    if (stays) {
+      entry.past = past
+      if (past.returned) insertLeaving(leaving, entry)
+      if (!entry.isWarm) tell(entry)
+    } else if (past.isDecided && rules && !entry.isWarm) decideAnew(past, rules, entry)
+    else keep(past, afterAll(entry, past), entry)
+    if (wasAccepted) entry.before = before
+    if (fresh) logRecorded(fresh)
+  }
+
+  /** A generation that nobody is asked of. */
+  function afterAll(entry: Entry, past: PastOrder): Choice {
+    const { guideId, reason } = past
+    if (entry.isWarm) {
+      return { guideId, reason, turn: past.turn?.number ? warmTurn(past, past.turn, entry) : null }
+    }
+    if (reason !== 'RESTORED' || !entry.before) return { guideId, reason, turn: null }
+    const { turn } = entry.before
+    return { ...entry.before, reason, turn: turn && lend(turn) }
   }
 
   /** Who has not been seen in the log yet begins as they will be seen first, and that is after this refund. */
@@ -183,9 +234,9 @@ export function createReplay(starts: Starts) {
   }
 
   /** A turn goes back to the newest order that had it and is still open or paid; false when there is none. */
-  function passOn(turn: LoggedTurn): boolean {
+  function passOn(turn: LoggedTurn, from: Entry): boolean {
     const had = sharers.get(turn) ?? []
-    while (isGone(had.at(-1))) had.pop()
+    while (isGone(had.at(-1), turn, from)) had.pop()
     const heir = had.at(-1)
     if (heir) holders.set(turn, heir)
     return heir !== undefined
@@ -195,18 +246,21 @@ export function createReplay(starts: Starts) {
    * The order of the cart whose guide this one is lent: none; one of the replay; or one before all that it has seen.
    * An order that lent nothing though it was newer than the lender had been refused.
    */
-  function lenderTo({ cartId, sticky, atMs }: PastOrder): Entry | 'older' | null {
+  function lenderTo(
+    { cartId, sticky, atMs }: PastOrder,
+    self: Entry | null,
+  ): Entry | 'older' | null {
     const before = (cartId === null ? undefined : carts.get(cartId)) ?? []
     while (before.at(-1)?.ended === 'rejected') before.pop()
     let hasLender = sticky === null
     for (let index = before.length - 1; index >= 0; index--) {
       const entry = before[index]
-      if (!entry || entry.ended === 'rejected') continue
+      if (!entry || entry === self || entry.ended === 'rejected') continue
       const was = entry.past.guideId
       if (was !== null && was === sticky) hasLender = true
       else if (was !== null && !hasLender) continue
       if (entry.guideId === null) continue
-      const isOver = entry.ended === 'paid' || atMs - entry.past.atMs > cartLendsMs
+      const isOver = entry.ended === 'paid' || atMs - entry.past.firstAtMs > cartLendsMs
       if (isOver) return null
       if (was === null || sticky !== null) return entry
     }
@@ -216,10 +270,15 @@ export function createReplay(starts: Starts) {
   function turnOf(past: PastOrder, lender: Entry | 'older'): LoggedTurn | null {
     if (lender === 'older')
       return past.turn && past.reason === 'STICKY_CART' ? adopt(past, past.turn) : null
-    if (!lender.turn || isHeld(lender.turn)) return lender.turn
-    const turn = take(lender.turn)
-    if (rotated.has(lender.turn)) countRotated(turn)
-    return turn
+    return lender.turn && lend(lender.turn)
+  }
+
+  /** The turn itself while somebody holds it; else it is taken anew. */
+  function lend(turn: LoggedTurn): LoggedTurn {
+    if (isHeld(turn)) return turn
+    const anew = take(turn)
+    if (rotated.has(turn)) countRotated(anew)
+    return anew
   }
 
   /** A paid order does not hand its turn over. */
@@ -244,16 +303,28 @@ export function createReplay(starts: Starts) {
     report.rotated(turn, 1)
   }
 
-  function keep(past: PastOrder, guideId: string | null, turn: LoggedTurn | null): Entry {
-    const entry: Entry = { past, guideId, turn, ended: null }
-    counts.add(entry, past.atMs, 1)
-    if (past.cartId !== null) pushTo(carts, past.cartId, entry)
+  /** The order as it is now: a new one, or the next generation of `known`, in whose place it stands. */
+  function keep(past: PastOrder, choice: Choice, known: Entry | null, isWarm = false): Entry {
+    const entry: Entry = known ?? { past, ...choice, isWarm, before: null, ended: null }
+    Object.assign(entry, choice, { past })
+    counts.add(entry, past.firstAtMs, 1)
+    if (!known && past.cartId !== null) pushTo(carts, past.cartId, entry)
+    const { turn } = choice
     if (turn) {
       holders.set(turn, entry)
-      pushTo(sharers, turn, entry)
+      const had = sharers.get(turn)
+      // The newest last, as the ledger asks for them.
+      if (known && had) had.splice(had.filter(one => one.past.id < past.id).length, 0, entry)
+      else pushTo(sharers, turn, entry)
     }
     if (past.returned) insertLeaving(leaving, entry)
+    if (!entry.isWarm) tell(entry)
     return entry
+  }
+
+  /** What became of an order is told once its last generation is decided. */
+  function tell({ past, guideId, reason }: Entry): void {
+    if (!past.next) report.add(past, guideId, reason)
   }
 
   function logRecorded(turn: LoggedTurn): void {
@@ -269,27 +340,52 @@ export function createReplay(starts: Starts) {
         moveHandedOn(bookIn(books, fresh.book).standings, fresh)
         logRecorded(fresh)
       }
-      keep(past, past.guideId, past.turn?.number ? warmTurn(past, past.turn) : null)
+      const turn = past.turn?.number ? warmTurn(past, past.turn, null) : null
+      keep(past, { guideId: past.guideId, reason: past.reason, turn }, null, true)
     },
 
     next(past: PastOrder, rules: Rules): void {
       endUntil(past.id)
       const fresh = meet(past)
-      if (past.isDecided) decideAnew(past, rules)
-      else report.add(past, past.guideId, past.reason)
+      if (past.isDecided) decideAnew(past, rules, null)
+      else if (!past.next) report.add(past, past.guideId, past.reason)
+      else keep(past, { guideId: past.guideId, reason: past.reason, turn: null }, null)
       if (fresh) logRecorded(fresh)
     },
 
-    end: report.end,
+    end(): ReplayReport {
+      for (const entry of leaving) if (!entry.isWarm && entry.past.next) finish(entry)
+      return report.end()
+    },
   }
 
-  function warmTurn(past: PastOrder, turn: LoggedTurn): LoggedTurn {
-    const lender = past.isInherited ? lenderTo(past) : null
+  /** What follows lies beyond the last order of the period: it happens as it happened. */
+  function finish(entry: Entry): void {
+    let { past } = entry
+    let choice: Choice = entry
+    let before = entry.before
+    for (let { next } = past; next; { next } = past) {
+      const stays = past.returned?.by === 'refused' && choice.guideId !== past.guideId
+      const { wasAccepted } = past
+      past = next.past
+      if (stays) continue
+      const held = wasAccepted ? choice : before
+      choice =
+        past.reason === 'RESTORED' && before
+          ? before
+          : { guideId: past.guideId, reason: past.reason, turn: null }
+      before = held
+    }
+    report.add(past, choice.guideId, choice.reason)
+  }
+
+  function warmTurn(past: PastOrder, turn: LoggedTurn, self: Entry | null): LoggedTurn {
+    const lender = past.isInherited ? lenderTo(past, self) : null
     return lender === null || lender === 'older' || !lender.turn ? adopt(past, turn) : lender.turn
   }
 
-  function decideAnew(past: PastOrder, rules: Rules): void {
-    const lender = lenderTo(past)
+  function decideAnew(past: PastOrder, rules: Rules, known: Entry | null): void {
+    const lender = lenderTo(past, known)
     const { guideId, reason, turn } = decide(rules, {
       ...past,
       sticky: lender === 'older' ? past.sticky : (lender?.guideId ?? null),
@@ -307,13 +403,15 @@ export function createReplay(starts: Starts) {
       charge(book.standings, logged, turn.changes)
       if (reason === 'FAIR_TURN' || reason === 'ONLY_ONE') countRotated(logged)
     }
-    keep(past, guideId, logged)
-    report.add(past, guideId, reason)
+    keep(past, { guideId, reason, turn: logged }, known)
   }
 }
 
-function isGone(entry: Entry | undefined): boolean {
-  return entry?.ended === 'rejected' || entry?.ended === 'closed'
+/** Of those who had the turn: refused or closed, or gone on without it. */
+function isGone(entry: Entry | undefined, turn: LoggedTurn, from: Entry): boolean {
+  if (entry === undefined) return false
+  if (entry === from || entry.turn !== turn) return true
+  return entry.ended === 'rejected' || entry.ended === 'closed'
 }
 
 function pushTo<Key>(
@@ -388,6 +486,7 @@ function createReport() {
   const guides = new Map<string, Tally>()
   const total = { orders: 0, changed: 0, uncovered_before: 0, uncovered_after: 0 }
   const sample: ChangedOrder[] = []
+  const ids: number[] = []
   let worst = 0
 
   function tallyOf(guideId: string): Tally {
@@ -407,13 +506,18 @@ function createReport() {
       if (past.isDecided && guideId === null) total.uncovered_after += 1
       if (past.guideId === guideId) return
       total.changed += 1
-      if (sample.length >= sampleSize) return
-      sample.push({
+      // One that was decided more than once is told later than it came.
+      if (sample.length >= sampleSize && past.id > (ids.at(-1) ?? 0)) return
+      const place = ids.filter(id => id < past.id).length
+      ids.splice(place, 0, past.id)
+      sample.splice(place, 0, {
         out_trade_no: past.outTradeNo,
-        decided_at_ms: past.atMs,
+        decided_at_ms: past.firstAtMs,
         before: { guide_id: past.guideId, reason: past.reason },
         after: { guide_id: guideId, reason },
       })
+      ids.length = Math.min(ids.length, sampleSize)
+      sample.length = ids.length
     },
 
     /** A turn was rotated, or (`by` −1) given back. */

@@ -1,5 +1,5 @@
 import type { NotChosen } from './eligibility.ts'
-import type { GuideExplained, Recorded, Stood } from './explain.ts'
+import type { EarlierGuide, GuideExplained, Recorded, Stood } from './explain.ts'
 import { unitsPerFen, unitsPerOrder } from './fairness.ts'
 import type { NameOf } from './names.ts'
 import type { Plan } from './plan.ts'
@@ -17,9 +17,35 @@ export function sayWhy(
 ): Sentence {
   const { guideId } = recorded
   if (guideId === null) return sayWhyNobody(recorded, guides)
-  const chosen = sayChoice(nameOf(guideId), recorded.reason, stood, fairBy, nameOf)
+  const name = nameOf(guideId)
+  const chosen = recorded.named
+    ? sayNamed(name, recorded.named)
+    : sayChoice(name, recorded.reason, stood, fairBy, nameOf)
+  const before = (recorded.earlier ?? []).map(earlier => sayEarlier(earlier, nameOf))
   const end = sayEnd(recorded)
-  return { zh: `${chosen.zh}${end.zh}。`, en: `${chosen.en}${end.en}.` }
+  const parts = [chosen, ...before, end]
+  return {
+    zh: `${parts.map(({ zh }) => zh).join('')}。`,
+    en: `${parts.map(({ en }) => en).join('')}.`,
+  }
+}
+
+function sayNamed(name: string, { by, why }: NonNullable<Recorded['named']>): Sentence {
+  return {
+    zh: `由 ${name} 服务：${by} 改派，原因：${why}`,
+    en: `${name} serves it: ${by} named this guide, for this reason: ${why}`,
+  }
+}
+
+function sayEarlier({ guideId, ended }: EarlierGuide, nameOf: NameOf): Sentence {
+  if (guideId === null) return { zh: '；此前无人服务', en: '; it had been with nobody' }
+  const name = nameOf(guideId)
+  return ended === 'refused'
+    ? {
+        zh: `；此前的 ${name} 被微信支付拒绝`,
+        en: `; before that WeChat Pay refused ${name}`,
+      }
+    : { zh: `；此前由 ${name} 服务`, en: `; before that it was with ${name}` }
 }
 
 function sayChoice(
@@ -59,6 +85,11 @@ function sayChoice(
       }
     case 'NAMED':
       return { zh: `由 ${name} 服务：规则指定`, en: `${name} serves it: the plan names this guide` }
+    case 'RESTORED':
+      return {
+        zh: `由 ${name} 服务：微信支付此前已接受，改派未成功`,
+        en: `${name} serves it: WeChat Pay had accepted this guide, and did not take another`,
+      }
     case 'LISTED':
       return {
         zh: `由 ${name} 服务：按名单顺序第一位可以接单`,

@@ -27,7 +27,7 @@ describe('after an attempt', () => {
       { kind: 'settle', status: 'assigned' },
     ],
     [rejected('order'), first, { kind: 'settle', status: 'rejected' }],
-    [rejected('guide'), first, { kind: 'settle', status: 'rejected' }],
+    [rejected('guide'), first, { kind: 'next_guide' }],
     [rejected('account'), first, { kind: 'defer', delayMs: 10_000 }],
     [unknown('not_sent'), first, { kind: 'again', delayMs: 0, host: 1 }],
     [unknown('not_sent'), { ...first, host: 1 }, { kind: 'again', delayMs: 20, host: 0 }],

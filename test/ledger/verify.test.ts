@@ -31,6 +31,7 @@ function ordersOfCart(cart: number): PastRow[] {
     id: cart * 2 + nth,
     outTradeNo: `${cart}-${nth}`,
     status: 'assigned',
+    generation: 1,
     guideId: 'guide-0',
     reason: 'HINT',
     turn: null,
@@ -92,7 +93,8 @@ async function verdictOn(turns: readonly (Partial<LoggedTurn> & { staff: number 
     charge(standings, turn)
     return {
       id: number,
-      outTradeNo: String(number),
+      generation: 1,
+    outTradeNo: String(number),
       status: 'assigned',
       guideId: candidates[0]?.[0] ?? null,
       reason: 'FAIR_TURN',

@@ -4,6 +4,10 @@ import { existsSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { openDatabase } from '../../src/db/open.ts'
+import { openHistory } from '../../src/ledger/history.ts'
+import { verify } from '../../src/ledger/verify.ts'
+import { openMirror } from '../../src/mirror/mirror.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { eventually, scratchDir } from '../support/rig.ts'
 import { type Env, prepareData, settingsFor, startProcess } from '../support/service-process.ts'
@@ -29,7 +33,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-type Order = { status: string; guide_id: string }
+type Order = { status: string; guide_id: string; generation: number }
 
 async function call(url: string, method: string, path: string, body?: object, headers = {}) {
   const answer = await fetch(`${url}${path}`, {
@@ -59,14 +63,18 @@ async function control(method: string, path: string, body?: object) {
   return JSON.parse((await answer.text()) || 'null')
 }
 
-/** Every guide that each order was ever sent with, by validly signed requests. */
+/** Every guide that each order was ever sent with, by validly signed requests, the first first. */
 async function guidesSent(): Promise<Map<string, Set<string>>> {
-  const sent = new Map<string, Set<string>>()
+  return new Map([...(await assignsSent())].map(([no, guides]) => [no, new Set(guides)]))
+}
+
+async function assignsSent(): Promise<Map<string, string[]>> {
+  const sent = new Map<string, string[]>()
   for (const { method, path, body, signature_valid } of (await control('GET', '/log')).entries) {
     const guideId = /guides\/([^/]+)\/assign$/.exec(path)?.[1]
     if (method !== 'POST' || guideId === undefined || !signature_valid) continue
     const { out_trade_no } = JSON.parse(body)
-    sent.set(out_trade_no, (sent.get(out_trade_no) ?? new Set()).add(guideId))
+    sent.set(out_trade_no, [...(sent.get(out_trade_no) ?? []), guideId])
   }
   return sent
 }
@@ -98,6 +106,103 @@ it('killed between commit and answer: after the restart the same guide is sent w
   expect(again.order).toMatchObject({ status: 'assigned', guide_id: order.guide_id })
   expect(await second.end('SIGTERM')).toBe(0)
 })
+
+it('killed while the next guide after a refused one is in the air: the restart sends that one again, and never the first', async () => {
+  const first = await startProcess(env)
+  await control('PUT', '/faults', {
+    script: [
+      { on: 'assign', do: 'param_error_guide' },
+      { on: 'assign', do: 'hang' },
+    ],
+  })
+  const lost = call(
+    first.url,
+    'POST',
+    '/orders/K1/assign',
+    { store_id: 1001 },
+    { prefer: 'wait=5' },
+  )
+  lost.catch(() => {})
+  await eventually(async () => (await guidesSent()).get('K1')?.size === 2)
+  await first.end('SIGKILL')
+  await expect(lost).rejects.toThrow()
+  const second = await startProcess(env)
+  await eventually(
+    async () => (await call(second.url, 'GET', '/orders/K1')).order.status === 'assigned',
+  )
+  const { order } = await call(second.url, 'GET', '/orders/K1')
+  const [refused, ...others] = (await assignsSent()).get('K1') ?? []
+  expect(order.generation).toBe(2)
+  expect(others.length).toBeGreaterThan(1)
+  expect(new Set(others)).toEqual(new Set([order.guide_id]))
+  expect(refused).not.toBe(order.guide_id)
+  expect(await second.end('SIGTERM')).toBe(0)
+})
+
+it('killed again and again while guides are refused: no order goes back to a guide whom it has left, and the books are in order', async () => {
+  const db = openDatabase(join(dir, 'data', 'smartguide.db'))
+  const mirror = openMirror(db)
+  for (let no = 0; no < 300; no++)
+    mirror.putGuide({ id: `M${no}`, storeId: 1001, state: 'registered' })
+  db.$client.close()
+  await control('PUT', '/faults', {
+    rates: { param_error_guide: 0.25, status_500: 0.1, reset_after: 0.05 },
+  })
+  const told = new Map<string, Order>()
+  let next = 0
+  for (let round = 0; round < 4; round++) {
+    const running = await startProcess(env)
+    let dead = false
+    const till = async () => {
+      while (!dead) {
+        const no = `R${next++}`
+        try {
+          told.set(
+            no,
+            (await call(running.url, 'POST', `/orders/${no}/assign`, { store_id: 1001 })).order,
+          )
+        } catch {
+          return
+        }
+      }
+    }
+    const tills = Array.from({ length: 12 }, till)
+    await new Promise(done => setTimeout(done, 400 + round * 41))
+    await running.end('SIGKILL')
+    dead = true
+    await Promise.all(tills)
+  }
+  await control('PUT', '/faults', {})
+  const last = await startProcess(env)
+  const read = (no: string) => call(last.url, 'GET', `/orders/${no}`)
+  const isSettled = async () => {
+    const answers = await Promise.all([...told.keys()].map(read))
+    return answers.every(({ order }) => order.status !== 'pending')
+  }
+  await eventually(isSettled, 10_000)
+  const sent = await assignsSent()
+  let succeeded = 0
+  for (const [no, before] of told) {
+    const { order } = await read(no)
+    const guides = sent.get(no) ?? []
+    const runs = guides.filter((guide, index) => guide !== guides[index - 1])
+    expect([no, ...runs]).toEqual([no, ...new Set(runs)])
+    expect(order.generation).toBeGreaterThanOrEqual(before.generation)
+    if (order.generation === before.generation) expect(order.guide_id).toBe(before.guide_id)
+    if (order.status === 'assigned') expect([no, runs.at(-1)]).toEqual([no, order.guide_id])
+    if (order.status === 'assigned') expect([no, runs.length]).toEqual([no, order.generation])
+    if (order.generation > 1) succeeded += 1
+  }
+  expect(succeeded).toBeGreaterThan(5)
+  expect(await last.end('SIGTERM')).toBe(0)
+  const file = openDatabase(join(dir, 'data', 'smartguide.db'))
+  const always = { fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
+  const verified = await openHistory(file).read(snapshot =>
+    verify(snapshot, 1001, always, () => null),
+  )
+  file.$client.close()
+  expect(verified).toMatchObject({ ok: true, faults: [] })
+}, 60_000)
 
 it('killed again and again under load: nothing that was answered is lost, and no order is sent with two guides', async () => {
   const told = new Map<string, string>()

@@ -110,9 +110,11 @@ export function balancesFromOrders(path: string, storeId = 1): Map<string, numbe
       .map(({ trace, turn }) => ({ ...(JSON.parse(trace) as OrderTrace), holds: turn })),
   )
   const taken = rows.flatMap(({ turn, holds }) => (turn && holds === 'taken' ? [turn] : []))
-  const handedOn = rows.flatMap(({ turn, inherited }) =>
-    turn && turn.number > 0 && !inherited ? (turn.handedOn ?? []) : [],
-  )
+  const handedOn = rows
+    .flatMap(row => [row, ...(row.earlier ?? [])])
+    .flatMap(({ turn, inherited }) =>
+      turn && turn.number > 0 && !inherited ? (turn.handedOn ?? []) : [],
+    )
   return recompute(taken, handedOn)
 }
 

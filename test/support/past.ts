@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { printFacts } from '../../src/assignment/facts.ts'
+import { nameGuide, nextGuide } from '../../src/assignment/next-guide.ts'
 import { createReports } from '../../src/assignment/reports.ts'
 import { lookAround, type OrderFacts, resolve } from '../../src/assignment/resolve.ts'
 import { openDatabase } from '../../src/db/open.ts'
+import { AppError } from '../../src/errors.ts'
 import { openHistory } from '../../src/ledger/history.ts'
 import { type Order, openLedger } from '../../src/ledger/ledger.ts'
 import { openSandbox } from '../../src/ledger/sandbox.ts'
@@ -80,6 +82,18 @@ export function openPast(path: string) {
     mirror.forgetReady(guideId, storeId)
   }
 
+  async function present(order: Order): Promise<Order> {
+    return (await ledger.find(order)) ?? order
+  }
+
+  async function settle(order: Order, status: 'assigned' | 'rejected'): Promise<Order> {
+    return ledger.settle(
+      await present(order),
+      { status, settledAtMs: clock.ms, upstream: null },
+      [],
+    )
+  }
+
   return {
     db,
     mirror,
@@ -92,11 +106,31 @@ export function openPast(path: string) {
     lose,
     factsOf,
     record,
+    /** The numbers that a store has given already. */
+    skip: (storeId: number, count: number) => made.set(storeId, count),
     order: (storeId: number, facts: Partial<OrderFacts> = {}) => record(factsOf(storeId, facts)),
-    reject: (order: Order) =>
-      ledger.settle(order, { status: 'rejected', settledAtMs: clock.ms, upstream: null }, []),
-    accept: (order: Order) =>
-      ledger.settle(order, { status: 'assigned', settledAtMs: clock.ms, upstream: null }, []),
+    reject: (order: Order) => settle(order, 'rejected'),
+    accept: (order: Order) => settle(order, 'assigned'),
+    /** WeChat Pay does not know the guide: the next one's turn, if there is one. */
+    async refuse(order: Order) {
+      const now = await present(order)
+      const refusal = { atMs: clock.ms, upstream: null }
+      return ledger.refuse(now, refusal, [], nextGuide({ mirror, clock, windowMs }, now))
+    },
+    /** Null when that guide may not have it now. */
+    async reassign(order: Order, guideId: string): Promise<Order | null> {
+      const { generation } = await present(order)
+      const wanted = { guideId, why: 'asked for', by: 'manager', generations: [generation] }
+      return ledger.reassign(order, clock.ms, (now, view) => {
+        if (!now) return null
+        try {
+          return nameGuide(mirror, now, wanted, view, clock.ms)
+        } catch (cause) {
+          if (cause instanceof AppError) return null
+          throw cause
+        }
+      })
+    },
     close: (order: Order) => ledger.markClosed(order, clock.ms, clock.ms),
     pay: (order: Order) => ledger.markPaid(order, clock.ms, clock.ms),
   }
@@ -197,7 +231,8 @@ export const anyDocuments = fc.record({ staff: anyStaff, roster: anyRoster, plan
 
 export type Event =
   | { kind: 'order'; facts: Partial<OrderFacts> }
-  | { kind: 'reject' | 'close' | 'pay' | 'accept'; order: number }
+  | { kind: 'reject' | 'close' | 'pay' | 'accept' | 'refuse'; order: number }
+  | { kind: 'reassign'; order: number; guide: string }
   | { kind: 'pause' | 'quarantine' | 'register' | 'lose'; guide: string }
   | { kind: 'publish'; documents: Partial<StoreDocuments> }
   | { kind: 'wait'; ms: number }
@@ -218,8 +253,22 @@ export const anyEvent: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({
-      kind: fc.constantFrom('reject' as const, 'close' as const, 'pay' as const, 'accept' as const),
+      kind: fc.constantFrom(
+        'reject' as const,
+        'close' as const,
+        'pay' as const,
+        'accept' as const,
+        'refuse' as const,
+      ),
       order: fc.nat(20),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('reassign' as const),
+      order: fc.nat(20),
+      guide: fc.constantFrom(...guideIds),
     }),
   },
   {
@@ -251,11 +300,15 @@ export const anyEvent: fc.Arbitrary<Event> = fc.oneof(
 
 export const anyEvents = fc.array(anyEvent, { maxLength: 50 })
 
-/** Lets it all happen in a store, one after another; the orders as they are at the end. */
+/**
+ * Lets it all happen in a store, one after another; the orders as they are at the end. `before`: the numbers of an
+ * earlier life, which events mean too.
+ */
 export async function live(
   past: Past,
   storeId: number,
   events: readonly Event[],
+  before: readonly string[] = [],
 ): Promise<Order[]> {
   const { mirror, clock } = past
   mirror.setOwner({ merchant, memberId: 'm1', guideId: 'A', sinceMs: clock.ms, expiresAtMs: null })
@@ -267,6 +320,10 @@ export async function live(
     expiresAtMs: null,
   })
   const orders: Order[] = []
+  for (const outTradeNo of before) {
+    const known = await past.ledger.find({ merchant, outTradeNo })
+    if (known) orders.push(known)
+  }
   for (const event of events) {
     clock.ms += 1
     switch (event.kind) {
@@ -299,6 +356,11 @@ export async function live(
       case 'publish':
         past.publish(storeId, event.documents)
         break
+      case 'reassign': {
+        const order = orders[event.order % Math.max(1, orders.length)]
+        if (order) await past.reassign(order, event.guide)
+        break
+      }
       default: {
         const order = orders[event.order % Math.max(1, orders.length)]
         if (order) await past[event.kind](order)
