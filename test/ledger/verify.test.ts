@@ -94,7 +94,7 @@ async function verdictOn(turns: readonly (Partial<LoggedTurn> & { staff: number 
     return {
       id: number,
       generation: 1,
-    outTradeNo: String(number),
+      outTradeNo: String(number),
       status: 'assigned',
       guideId: candidates[0]?.[0] ?? null,
       reason: 'FAIR_TURN',
