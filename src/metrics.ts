@@ -1,11 +1,20 @@
 import { Gauge, Registry } from 'prom-client'
+import type { Assignments } from './assignment/assignments.ts'
 import type { Clock } from './clock.ts'
 import type { Mirror } from './mirror/mirror.ts'
 
 export type Metrics = { readonly contentType: string; text(): Promise<string> }
 
 /** What operators watch, in the text format of Prometheus; each number is read when it is asked for. */
-export function createMetrics({ mirror, clock }: { mirror: Mirror; clock: Clock }): Metrics {
+export function createMetrics({
+  mirror,
+  assignments,
+  clock,
+}: {
+  mirror: Mirror
+  assignments: Assignments
+  clock: Clock
+}): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
@@ -15,6 +24,14 @@ export function createMetrics({ mirror, clock }: { mirror: Mirror; clock: Clock 
     registers,
     collect() {
       this.set(mirror.autoAssigning().length)
+    },
+  })
+  new Gauge({
+    name: 'smartguide_refused_accounts',
+    help: 'Merchants whom WeChat Pay refuses at present, whatever the order.',
+    registers,
+    collect() {
+      this.set(assignments.refusedAccounts().length)
     },
   })
   new Gauge({

@@ -36,6 +36,8 @@ export type Assignments = {
   paid(key: OrderKey, paidAtMs: number): Promise<Order>
   /** @throws AppError order_not_found, order_paid */
   closed(key: OrderKey, closedAtMs: number): Promise<Order>
+  /** Merchants whom WeChat Pay refuses at present, whatever the order: their calls rest, their orders are kept. */
+  refusedAccounts(): string[]
   /** Takes up what an earlier process left unsettled. */
   resume(): Promise<void>
   /** Refuses new orders; resolves when what is in the air has landed. What is deferred stays for the next start. */
@@ -268,6 +270,8 @@ export function createAssignments(deps: {
       endWindow(order)
       return order
     },
+
+    refusedAccounts: outbound.refusedAccounts,
 
     resume: () => outbox.start(),
 

@@ -1,19 +1,26 @@
+import type { Assignments } from '../assignment/assignments.ts'
 import type { Clock } from '../clock.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Mirror } from '../mirror/mirror.ts'
 import { createRouter, isoOf } from './edge.ts'
 
 /** What an operator should look at, though orders are taken. */
-export type ReadyWarning = { code: 'platform_auto_assign'; message: string; merchants: string[] }
+export type ReadyWarning = {
+  code: 'platform_auto_assign' | 'account_refused'
+  message: string
+  merchants: string[]
+}
 
 /** `/livez` asks nothing of anybody; `/readyz` says whether orders are taken, and how old the mirror is; `/metrics` is for Prometheus. */
 export function createProbeRoutes({
   mirror,
+  assignments,
   clock,
   metrics,
   isReady,
 }: {
   mirror: Mirror
+  assignments: Assignments
   clock: Clock
   metrics: Metrics
   isReady(): boolean
@@ -22,7 +29,7 @@ export function createProbeRoutes({
   routes.get('/livez', context => context.json({ status: 'live' }))
   routes.get('/readyz', context => {
     if (!isReady()) return context.json({ status: 'not ready' }, 503)
-    const warnings = warningsOf(mirror)
+    const warnings = [...autoAssigning(mirror), ...refused(assignments)]
     const synced = mirror.lastSync()
     return context.json({
       status: 'ready',
@@ -37,7 +44,20 @@ export function createProbeRoutes({
   return routes
 }
 
-function warningsOf(mirror: Mirror): ReadyWarning[] {
+function refused(assignments: Assignments): ReadyWarning[] {
+  const merchants = assignments.refusedAccounts()
+  if (merchants.length === 0) return []
+  return [
+    {
+      code: 'account_refused',
+      message:
+        'WeChat Pay refuses every call of these merchants (keys, permission, punishment): orders are kept and sent once that is mended; run npm run doctor.',
+      merchants,
+    },
+  ]
+}
+
+function autoAssigning(mirror: Mirror): ReadyWarning[] {
   const merchants = mirror.autoAssigning()
   if (merchants.length === 0) return []
   return [

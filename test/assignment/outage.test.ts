@@ -127,7 +127,12 @@ it('stops calling for a merchant whose account is refused, keeps the orders, and
   const { told, count } = await pour('A', 10, 1500)
   const answers = await told
   expect((await sentTo(rig)).length).toBeLessThanOrEqual(3 + 64)
+  const ready = async () => readJson(await rig.app.request('/readyz'))
+  expect((await ready())['warnings']).toMatchObject([
+    { code: 'account_refused', merchants: [rig.merchant] },
+  ])
   await rig.control('PUT', '/faults', {})
   await eventually(async () => statuses()['assigned'] === count, 8000)
+  expect(await ready()).not.toHaveProperty('warnings')
   await expectSound(answers)
 }, 30_000)
