@@ -68,9 +68,12 @@ export function explain(
 ): Explanation {
   const { guideId, reason, steps, versions } = recorded
   const stood = turnOfItsOwn(recorded)
-  const handedOn = (stood.length > 0 ? (recorded.turn?.handedOn ?? []) : []).map(
-    ([guide_id, , change]) => ({ guide_id, change: inOrders(change) }),
-  )
+  // The turn of a test order, number 0, moved nothing.
+  const isTaken = stood.length > 0 && recorded.turn?.number !== 0
+  const handedOn = (isTaken ? (recorded.turn?.handedOn ?? []) : []).map(([guide_id, , change]) => ({
+    guide_id,
+    change: inOrders(change),
+  }))
   const guides = new Map<string, GuideExplained>()
   const add = (guide: GuideExplained) => {
     if (!guides.has(guide.guide_id)) guides.set(guide.guide_id, guide)

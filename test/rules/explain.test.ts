@@ -56,7 +56,12 @@ describe('an explanation', () => {
     const store = past.openStore(aStoreId(), guideIds, { staff: staffOf(['A', 'B', 'C', 'D']) })
     const [first] = await live(past, store.storeId, [{ kind: 'order', facts: {} }])
     past.publish(store.storeId, { staff: staffOf(['B', 'C', 'D']) })
-    const [next] = await live(past, store.storeId, [{ kind: 'order', facts: {} }])
+    const [trial, next] = await live(past, store.storeId, [
+      { kind: 'order', facts: { test: true } },
+      { kind: 'order', facts: {} },
+    ])
+    if (!trial) throw new Error('no order')
+    expect(past.reports.explain(trial)).not.toHaveProperty('handed_on')
     if (!first || !next) throw new Error('no order')
     expect(past.reports.explain(first)).not.toHaveProperty('handed_on')
     const { handed_on, guides } = past.reports.explain(next)
