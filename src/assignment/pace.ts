@@ -52,10 +52,11 @@ export function createPace(fullPerSecond: number): Pace {
 
     throttled(nowMs, retryAfterMs) {
       refill(nowMs)
-      if (retryAfterMs !== null) pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs)
       refused.count(nowMs)
       const takenPerSecond = taken.perSecond(nowMs)
+      // The order that met it waits as it was asked to; the merchant's others need not, for an accident.
       if (refused.perSecond(nowMs) <= fewest + accidents * takenPerSecond) return
+      if (retryAfterMs !== null) pausedUntilMs = Math.max(pausedUntilMs, nowMs + retryAfterMs)
       perSecond = Math.min(perSecond, Math.max(slowest, takenPerSecond))
       starts = Math.min(starts, 1)
     },

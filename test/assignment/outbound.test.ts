@@ -143,10 +143,11 @@ describe('the pace of a merchant', () => {
     const pace = createPace(100)
     for (let nowMs = 0; nowMs < 5000; nowMs += 10) {
       pace.take(nowMs)
-      if (nowMs > 1000 && nowMs % 500 === 0) pace.throttled(nowMs, null)
+      if (nowMs > 1000 && nowMs % 500 === 0) pace.throttled(nowMs, 60_000)
       else pace.taken(nowMs)
     }
     expect(pace.perSecond).toBe(100)
+    expect(pace.take(5000)).toBe(0)
   })
 
   it('finds the rate that WeChat Pay takes, and is refused seldom from then on', () => {
@@ -172,7 +173,7 @@ describe('the pace of a merchant', () => {
 
   it('honours Retry-After, and is never slower than two a second', () => {
     const pace = createPace(100)
-    pace.throttled(0, 1000)
+    for (let n = 0; n < 3; n++) pace.throttled(0, 1000)
     expect(pace.take(1)).toBe(999)
     expect(pace.take(1000)).toBe(0)
     for (let nowMs = 1000; nowMs < 60_000; nowMs += 100) pace.throttled(nowMs, null)
