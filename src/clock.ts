@@ -19,3 +19,16 @@ export function createBreather(): () => Promise<void> {
     startedMs = performance.now()
   }
 }
+
+/** What the work comes to; null when the time is over first, and the work goes on. */
+export async function within<T>(work: Promise<T>, ms: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<null>(done => {
+    timer = setTimeout(done, ms, null)
+  })
+  try {
+    return await Promise.race([work, over])
+  } finally {
+    clearTimeout(timer)
+  }
+}

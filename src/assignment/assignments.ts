@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../clock.ts'
+import { type Clock, within } from '../clock.ts'
 import { AppError, orderNotFound } from '../errors.ts'
 import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
@@ -222,7 +222,7 @@ export function createAssignments(deps: {
       const { order, isNew } = await flight.recorded
       refuseOtherFacts(order.facts, facts)
       return {
-        order: await within(flight, waitMs, order),
+        order: await landedWithin(flight, waitMs, order),
         isReplay: joined !== undefined || !isNew,
       }
     },
@@ -246,7 +246,7 @@ export function createAssignments(deps: {
       )
       const flight = depart(place, recorded, maxAttemptsWhileAwaited)
       const order = present(await choosing, key)
-      return within(flight, waitMs, order)
+      return landedWithin(flight, waitMs, order)
     },
 
     async find(key) {
@@ -306,15 +306,7 @@ function present(order: Order | null, { outTradeNo }: OrderKey): Order {
 }
 
 /** The landed order, or the order as recorded last when the caller's wait is over first. */
-async function within(flight: Flight, waitMs: number, recorded: Order): Promise<Order> {
-  if (waitMs <= 0) return flight.newest ?? recorded
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise<null>(done => {
-    timer = setTimeout(done, waitMs, null)
-  })
-  try {
-    return (await Promise.race([flight.landed, over])) ?? flight.newest ?? recorded
-  } finally {
-    clearTimeout(timer)
-  }
+async function landedWithin(flight: Flight, waitMs: number, recorded: Order): Promise<Order> {
+  const landed = waitMs > 0 ? await within(flight.landed, waitMs) : null
+  return landed ?? flight.newest ?? recorded
 }

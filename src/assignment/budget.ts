@@ -4,7 +4,6 @@ export type Budget = {
   earn(repeats: number): void
   /** False when nothing is left. */
   spend(nowMs: number): boolean
-  readonly left: number
 }
 
 /** `floorPerSecond` trickles in whatever happens, so that a shop with few orders is not left without. */
@@ -34,9 +33,6 @@ export function createBudget({
       if (left < 1) return false
       left -= 1
       return true
-    },
-    get left() {
-      return left
     },
   }
 }

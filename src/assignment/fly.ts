@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../clock.ts'
+import { type Clock, within } from '../clock.ts'
 import { attemptsMade } from '../ledger/generations.ts'
 import type { Attempt, Order, Settlement, Upstream } from '../ledger/ledger.ts'
 import type { AssignRequest } from '../wechatpay/client.ts'
@@ -215,19 +215,6 @@ async function firstToTell(one: Promise<Tried>, other: Promise<Tried>): Promise<
 
 function blamesGuide({ outcome }: Tried): boolean {
   return outcome.kind === 'rejected' && outcome.blames === 'guide'
-}
-
-/** Null when the time is over first. */
-async function within(tried: Promise<Tried>, ms: number): Promise<Tried | null> {
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise<null>(done => {
-    timer = setTimeout(done, ms, null)
-  })
-  try {
-    return await Promise.race([tried, over])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 function upstreamOf(outcome: Outcome): Upstream | null {

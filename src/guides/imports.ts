@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Clock, createBreather } from '../clock.ts'
+import { type Clock, createBreather, within } from '../clock.ts'
 import { AppError, isStorageFull, storageFull } from '../errors.ts'
 import type {
   GuideImport,
@@ -206,10 +206,7 @@ export function createImports({
 
     async settled(id, waitMs) {
       const ended = running.get(id)?.ended
-      if (!ended || waitMs <= 0) return
-      const over = new AbortController()
-      await Promise.race([ended, sleep(waitMs, undefined, { signal: over.signal }).catch(() => {})])
-      over.abort()
+      if (ended && waitMs > 0) await within(ended, waitMs)
     },
 
     resume() {

@@ -1,6 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { mayEnter } from '../access/keys.ts'
+import { within } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { guideChangesSchema, newGuideSchema } from '../guides/fields.ts'
 import type { ImportProgress } from '../guides/imports.ts'
@@ -554,17 +555,4 @@ function viewColleague(guide: Guide): z.infer<typeof guideSchema> {
   const { guide_id, store_id, state, kind, name, seen_at, erased_at } = viewGuide(guide)
   const kept = { guide_id, store_id, state, kind, name, seen_at, erased_at }
   return { ...kept, userid: null, work_id: null, mobile: null }
-}
-
-/** Null when the time is over first. */
-async function within<T>(work: Promise<T>, waitMs: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise<null>(done => {
-    timer = setTimeout(done, waitMs, null)
-  })
-  try {
-    return await Promise.race([work, over])
-  } finally {
-    clearTimeout(timer)
-  }
 }

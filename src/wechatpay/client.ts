@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
-import type { Clock } from '../clock.ts'
+import { type Clock, within } from '../clock.ts'
 import { type Answer, cleanText } from './answer.ts'
 import { attempt, type Leash } from './attempt.ts'
 import { parseBaseUrl } from './base-url.ts'
@@ -221,15 +221,6 @@ const aRequest: Subject = { about: 'request' }
 // A refusal is not signed: the certificate that we encrypted with was withdrawn, and no answer has said so yet.
 function disownsSerial(outcome: Outcome): boolean {
   return outcome.kind === 'rejected' && /wechatpay-serial/i.test(outcome.message)
-}
-
-async function within(settling: Promise<unknown>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise(done => {
-    timer = setTimeout(done, limitMs)
-  })
-  await Promise.race([settling, over])
-  clearTimeout(timer)
 }
 
 function outcomeOf(reply: Reply<unknown>): Outcome {
