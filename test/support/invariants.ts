@@ -101,8 +101,8 @@ export function brokenInvariants({
 const clockToleranceMs = 100
 
 /** The assigns that reached the simulator, as its log has them. */
-export async function sentTo(rig: Rig): Promise<SentAssign[]> {
-  const { entries } = await rig.control('GET', '/log?since=0')
+export async function sentTo({ control }: Pick<Rig, 'control'>): Promise<SentAssign[]> {
+  const { entries } = await control('GET', '/log?since=0')
   const sent: SentAssign[] = []
   for (const { method, path, body, at, signature_valid } of entries) {
     const guideId = /^\/v3\/smartguide\/guides\/([^/]+)\/assign$/.exec(path)?.[1]
