@@ -205,7 +205,7 @@ const reassign = (index: number, guideId: string, isStale: boolean, fates: Fate[
 
 /** The answers that are right, the one if that can be told from here. */
 function mayReassign(
-  { shop, hours, callsOf, isHarmless }: Sequence,
+  { shop, hours, callsOf, isHarmless, life }: Sequence,
   order: Kept,
   guideId: string,
   isStale: boolean,
@@ -213,7 +213,7 @@ function mayReassign(
   if (isStale) return ['precondition_failed']
   // A call that is under way is what is said first.
   const calls = callsOf(order)
-  const isUnderWay = order.status === 'pending' && calls.some(({ outcome }) => outcome === null)
+  const isUnderWay = calls.some(one => one.outcome === null && one.life === life().number)
   const underWay = isUnderWay ? ['order_in_flight'] : []
   const ended = () => {
     if (order.isPaid) return 'order_paid'
