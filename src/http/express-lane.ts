@@ -1,5 +1,7 @@
+import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { RequestListener, ServerResponse } from 'node:http'
+import type { z } from 'zod'
 import type { Key, Keys } from '../access/keys.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { Clock } from '../clock.ts'
@@ -10,25 +12,29 @@ import { postedSchema, readPosted } from './orders.ts'
 import { readPrefer } from './prefer.ts'
 import { tellProblem } from './problem.ts'
 
-type Answer = (incoming: IncomingMessage, outgoing: ServerResponse) => void
+/** The headers that the posting of an order looks at, each once. */
+type Headers = Map<string, string>
+const usual = new Set([
+  'host',
+  'authorization',
+  'content-type',
+  'content-length',
+  'prefer',
+  'accept-language',
+  'x-request-id',
+])
+const unusual = new Set(['transfer-encoding', 'expect', 'upgrade'])
+const plainHost = /^[\w.-]+(:\d{1,5})?$/
 
-/** What of a request's headers the assignment of an order looks at. */
-type Headers = {
-  authorization: string
-  contentType: string
-  contentLength: number
-  prefer: string | undefined
-  requestId: string | undefined
-  acceptLanguage: string | undefined
-}
+type Post = { key: Key; posted: z.output<typeof postedSchema> }
 
 // No escapes: a number that needs them is read by the router.
 const target = /^\/orders\/([0-9A-Za-z_\-*!@]{1,32})\/assign$/
 
 /**
- * The posting of orders without the router, which costs as much as deciding. Only what is plainly right is answered
- * here: a request with anything unusual about it, a wrong key or a fault in the body goes to the router as it came, so that there is one place
- * that says what is wrong. Both answer alike.
+ * The posting of orders without the router, which costs more than deciding does. Only what is plainly right is answered
+ * here: a request with anything unusual about it, a wrong key or a fault in the body goes to the router as it came, so
+ * that one place says what is wrong. Both answer alike.
  */
 export function createExpressLane({
   assignments,
@@ -47,123 +53,89 @@ export function createExpressLane({
   waitMs: number
   isReady(): boolean
   report(cause: unknown, requestId: string): void
-  router: Answer
-}): Answer {
+  router: RequestListener
+}): RequestListener {
   return (incoming, outgoing) => {
     const outTradeNo = incoming.method === 'POST' ? target.exec(incoming.url ?? '')?.[1] : undefined
     const headers = outTradeNo === undefined ? null : readHeaders(incoming.rawHeaders)
     if (outTradeNo === undefined || headers === null || !isReady()) {
-      return router(incoming, outgoing)
+      router(incoming, outgoing)
+      return
     }
     const chunks: Buffer[] = []
     incoming.on('data', chunk => chunks.push(chunk))
     incoming.once('end', () => {
       const [first, second] = chunks
       const body = first && !second ? first : Buffer.concat(chunks)
-      const key = keys.authenticate(headers.authorization, clock.nowMs())
-      const posted = key?.scope === 'assign' ? readOrder(body) : null
-      if (!key || !posted) return router(Object.assign(incoming, { rawBody: body }), outgoing)
-      assign(outTradeNo, posted, key, headers, outgoing)
+      const post = read(headers, body)
+      if (post) assign(outTradeNo, post, headers, outgoing)
+      else router(Object.assign(incoming, { rawBody: body }), outgoing)
     })
+  }
+
+  /** Null for what the router has to refuse, or to fail at. */
+  function read(headers: Headers, body: Buffer): Post | null {
+    try {
+      const key = keys.authenticate(headers.get('authorization'), clock.nowMs())
+      if (key?.scope !== 'assign' || !isUtf8(body)) return null
+      const posted = postedSchema.safeParse(JSON.parse(body.toString()))
+      return posted.success ? { key, posted: posted.data } : null
+    } catch {
+      return null
+    }
   }
 
   async function assign(
     outTradeNo: string,
-    posted: Posted,
-    key: Key,
-    { prefer, requestId = randomUUID(), acceptLanguage }: Headers,
+    { key, posted }: Post,
+    headers: Headers,
     outgoing: ServerResponse,
   ): Promise<void> {
+    const requestId = headers.get('x-request-id') ?? randomUUID()
     try {
       enterStore(key, posted.store_id)
-      const preference = readPrefer(prefer, waitMs)
+      const prefer = readPrefer(headers.get('prefer'), waitMs)
       const { order, isReplay } = await assignments.assign(
         {
           merchant: merchantOf(merchant, posted.sub_mchid),
           outTradeNo,
           ...readPosted(posted),
         },
-        preference.waitMs,
+        prefer.waitMs,
       )
-      const answer = answerPost(order, preference, posted.sub_mchid, isReplay)
+      const answer = answerPost(order, prefer, posted.sub_mchid, isReplay)
       answer.headers['content-type'] = 'application/json'
       send(answer.status, answer.headers, JSON.stringify(answer.body))
     } catch (thrown) {
-      const { fault, status, headers, body } = tellProblem(thrown, acceptLanguage)
-      if (fault.code === 'internal') report(thrown, requestId)
-      send(status, headers, body)
+      const problem = tellProblem(thrown, headers.get('accept-language'))
+      if (problem.fault.code === 'internal') report(thrown, requestId)
+      send(problem.status, problem.headers, problem.body)
     }
 
-    function send(status: number, headers: Record<string, string>, body: string): void {
-      headers['x-request-id'] = requestId
+    function send(status: number, told: Record<string, string>, body: string): void {
+      told['x-request-id'] = requestId
       // A client that keeps its connection would hold up the stop.
-      if (!isReady()) headers['connection'] = 'close'
-      headers['content-length'] = String(Buffer.byteLength(body))
-      outgoing.writeHead(status, headers).end(body)
+      if (!isReady()) told['connection'] = 'close'
+      told['content-length'] = String(Buffer.byteLength(body))
+      outgoing.writeHead(status, told).end(body)
     }
-  }
-}
-
-type Posted = NonNullable<ReturnType<typeof readOrder>>
-
-/** Null for what the router has to refuse. */
-function readOrder(body: Buffer) {
-  try {
-    const read = postedSchema.safeParse(JSON.parse(body.toString()))
-    return read.success ? read.data : null
-  } catch {
-    return null
   }
 }
 
 /** Null for what is not plainly the post of an order: a header twice, a body of another kind or of unknown length. */
 function readHeaders(raw: readonly string[]): Headers | null {
-  const headers: Headers = {
-    authorization: '',
-    contentType: '',
-    contentLength: -1,
-    prefer: undefined,
-    requestId: undefined,
-    acceptLanguage: undefined,
-  }
+  const headers: Headers = new Map()
   for (let at = 0; at < raw.length; at += 2) {
-    const value = raw[at + 1] ?? ''
-    switch (raw[at]?.toLowerCase()) {
-      case 'authorization':
-        if (headers.authorization !== '') return null
-        headers.authorization = value
-        break
-      case 'content-type':
-        if (headers.contentType !== '') return null
-        headers.contentType = value
-        break
-      case 'content-length':
-        headers.contentLength = Number(value)
-        break
-      case 'prefer':
-        if (headers.prefer !== undefined) return null
-        headers.prefer = value
-        break
-      case 'accept-language':
-        if (headers.acceptLanguage !== undefined) return null
-        headers.acceptLanguage = value
-        break
-      case 'x-request-id':
-        if (!requestIdPattern.test(value) || headers.requestId !== undefined) return null
-        headers.requestId = value
-        break
-      case 'host':
-        if (!plainHost.test(value)) return null
-        break
-      case 'transfer-encoding':
-      case 'expect':
-      case 'upgrade':
-        return null
-    }
+    const name = raw[at]?.toLowerCase() ?? ''
+    if (unusual.has(name) || headers.has(name)) return null
+    if (usual.has(name)) headers.set(name, raw[at + 1] ?? '')
   }
-  const { contentLength, contentType } = headers
-  const isWhole = contentLength > 0 && contentLength <= smallBodyBytes
-  return isWhole && jsonMedia.test(contentType) ? headers : null
+  const length = Number(headers.get('content-length'))
+  const isPlain =
+    length > 0 &&
+    length <= smallBodyBytes &&
+    jsonMedia.test(headers.get('content-type') ?? '') &&
+    plainHost.test(headers.get('host') ?? '') &&
+    requestIdPattern.test(headers.get('x-request-id') ?? 'none')
+  return isPlain ? headers : null
 }
-
-const plainHost = /^[\w.-]+(:\d{1,5})?$/
