@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import type { RequestListener } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
 import type { Keys } from './access/keys.ts'
 import type { Assignments } from './assignment/assignments.ts'
 import type { Reports } from './assignment/reports.ts'
@@ -6,7 +8,8 @@ import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
 import { limitBodies } from './http/body.ts'
-import { createGate, createRouter } from './http/edge.ts'
+import { createGate, createRouter, requestIdPattern } from './http/edge.ts'
+import { createExpressLane } from './http/express-lane.ts'
 import { createGuideRoutes } from './http/guides.ts'
 import { createKeyRoutes } from './http/keys.ts'
 import { createManagerRoutes } from './http/manager-routes.ts'
@@ -21,10 +24,7 @@ import type { GuideImports } from './mirror/guide-imports.ts'
 import type { Guides } from './mirror/guides.ts'
 import type { Mirror } from './mirror/mirror.ts'
 
-const requestIdPattern = /^[\w.:-]{1,128}$/
-
-/** The whole HTTP service from its dependencies; does nothing until it is asked. */
-export function createApp(deps: {
+export type AppDeps = {
   assignments: Assignments
   reports: Reports
   registry: Registry
@@ -40,7 +40,15 @@ export function createApp(deps: {
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */
   report(cause: unknown, requestId: string): void
-}) {
+}
+
+/** The whole HTTP service for a server of Node: the express lane, and the app for whatever does not fit it. */
+export function createListener(deps: AppDeps): RequestListener {
+  return createExpressLane({ ...deps, router: getRequestListener(createApp(deps).fetch) })
+}
+
+/** The whole HTTP app from its dependencies; does nothing until it is asked. */
+export function createApp(deps: AppDeps) {
   const { keys, clock, isReady, report } = deps
   const app = createRouter()
   const gate = createGate(keys, clock)

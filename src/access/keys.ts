@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { asc, eq, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
@@ -25,7 +25,12 @@ export type Keys = ReturnType<typeof openKeys>
 export const reservedNames = ['ADMIN_KEY_FILE', 'demo']
 
 const keyPattern = /^spa_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{8})$/
-const dummyDigest = '0'.repeat(64)
+const dummyDigest = Buffer.alloc(32)
+/** Another process may take a key away: it is good here for so long at most. */
+const warmMs = 500
+const maxWarm = 1000
+
+type Warm = { key: Key; digest: Buffer; untilMs: number }
 
 /** API keys, `spa_<id>_<secret>_<check>`: 256 random bits, kept as their SHA-256, told once. */
 export function openKeys(db: Db) {
@@ -34,6 +39,19 @@ export function openKeys(db: Db) {
     .from(keys)
     .where(eq(keys.id, sql.placeholder('id')))
     .prepare()
+  const warm = new Map<string, Warm>()
+
+  function find(id: string, nowMs: number): Warm | undefined {
+    const known = warm.get(id)
+    if (known && nowMs < known.untilMs && nowMs >= known.untilMs - warmMs) return known
+    const row = byId.get({ id })
+    if (!row) return undefined
+    if (warm.size >= maxWarm) warm.clear()
+    const digest = Buffer.from(row.digest, 'hex')
+    const found = { key: asKey(row), digest, untilMs: nowMs + warmMs }
+    warm.set(id, found)
+    return found
+  }
 
   function store(text: string, key: NewKey, nowMs: number): Key {
     const parts = parseKey(text)
@@ -42,7 +60,7 @@ export function openKeys(db: Db) {
     db.insert(keys)
       .values({
         ...row,
-        digest: digestOf(parts.secret),
+        digest: digestOf(parts.secret).toString('hex'),
         stores: key.stores ? JSON.stringify(key.stores) : null,
       })
       .run()
@@ -69,15 +87,21 @@ export function openKeys(db: Db) {
         },
         { behavior: 'immediate' },
       )
+      warm.clear()
     },
 
     list: (): Key[] => db.select().from(keys).orderBy(asc(keys.createdAtMs)).all().map(asKey),
 
     /** False when there is no such key. */
-    remove: (id: string): boolean => db.delete(keys).where(eq(keys.id, id)).run().changes === 1,
+    remove(id: string): boolean {
+      const { changes } = db.delete(keys).where(eq(keys.id, id)).run()
+      warm.delete(id)
+      return changes === 1
+    },
 
     removeNamed(name: string): void {
       db.delete(keys).where(eq(keys.name, name)).run()
+      warm.clear()
     },
 
     /** The key behind an Authorization header, or null: malformed, unknown, wrong and expired are not told apart. */
@@ -86,10 +110,11 @@ export function openKeys(db: Db) {
         ? parseKey(authorization?.slice(7) ?? '')
         : null
       if (!parts) return null
-      const row = byId.get({ id: parts.id })
-      const isRight = equalDigests(digestOf(parts.secret), row?.digest ?? dummyDigest)
-      if (!row || !isRight) return null
-      return row.expiresAtMs !== null && row.expiresAtMs <= nowMs ? null : asKey(row)
+      const found = find(parts.id, nowMs)
+      const isRight = timingSafeEqual(digestOf(parts.secret), found?.digest ?? dummyDigest)
+      if (!found || !isRight) return null
+      const { key } = found
+      return key.expiresAtMs !== null && key.expiresAtMs <= nowMs ? null : key
     },
   }
 }
@@ -116,12 +141,8 @@ function checkOf(body: string): string {
   return crc32(body).toString(16).padStart(8, '0')
 }
 
-function digestOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex')
-}
-
-function equalDigests(one: string, other: string): boolean {
-  return timingSafeEqual(Buffer.from(one, 'hex'), Buffer.from(other, 'hex'))
+function digestOf(secret: string): Buffer {
+  return hash('sha256', secret, 'buffer')
 }
 
 function asKey({ digest: _, stores, ...row }: typeof keys.$inferSelect): Key {

@@ -9,10 +9,11 @@ const kib = 1024
 const mib = 1024 * kib
 
 // As hono reads it, or the body would not be looked at; JSON is UTF-8 (RFC 8259).
-const json = /^application\/json(;\s*charset="?utf-8"?)?$/i
+export const jsonMedia = /^application\/json(;\s*charset="?utf-8"?)?$/i
 const table = /^(text\/csv|application\/x-ndjson)(;\s*(charset="?utf-8"?|header="?present"?))*$/i
 
-const small: Kind = { media: json, says: 'application/json', maxBytes: 64 * kib }
+export const smallBodyBytes = 64 * kib
+const small: Kind = { media: jsonMedia, says: 'application/json', maxBytes: smallBodyBytes }
 
 /** What a path takes that is not the rule: larger bodies, tables, none at all. */
 const others: readonly [path: RegExp, kind: Kind][] = [
@@ -47,6 +48,12 @@ export function limitBodies(): MiddlewareHandler<Env> {
         zh: `请发送 Content-Type: ${kind.says.replace(' or ', ' 或 ')}。`,
       })
     }
+    const length = context.req.header('content-length')
+    // Node lets no body be longer than it says; to look at the body itself would copy it.
+    if (length !== undefined && context.req.header('transfer-encoding') === undefined) {
+      if (Number(length) > kind.maxBytes) throw tooLarge(kind.maxBytes)
+      return next()
+    }
     return limits.get(kind)?.(context, next)
   }
 }
@@ -55,10 +62,13 @@ function limit({ maxBytes }: Kind): MiddlewareHandler<Env> {
   return bodyLimit({
     maxSize: maxBytes,
     onError: () => {
-      throw new AppError('body_too_large', {
-        en: `A body has at most ${maxBytes} bytes here.`,
-        zh: `此处内容最多 ${maxBytes} 字节。`,
-      })
+      throw tooLarge(maxBytes)
     },
   })
 }
+
+const tooLarge = (maxBytes: number): AppError =>
+  new AppError('body_too_large', {
+    en: `A body has at most ${maxBytes} bytes here.`,
+    zh: `此处内容最多 ${maxBytes} 字节。`,
+  })

@@ -8,6 +8,9 @@ import { say } from '../rules/names.ts'
 import { refusal } from './problem.ts'
 import { faultsOf } from './sentences.ts'
 
+/** A caller may name a request. */
+export const requestIdPattern = /^[\w.:-]{1,128}$/
+
 export type Env = { Variables: { requestId: string; key: Key } }
 
 /** A router whose validation faults are problems like all others. */
@@ -126,8 +129,9 @@ export function createGate(keys: Keys, clock: Clock) {
     }
 }
 
-export function enterStore(context: Context<Env>, storeId: number): void {
-  if (mayEnter(context.var.key, storeId)) return
+/** @throws AppError forbidden */
+export function enterStore(key: Key, storeId: number): void {
+  if (mayEnter(key, storeId)) return
   throw new AppError('forbidden', {
     en: 'This key is for other stores.',
     zh: '此密钥用于其他门店。',
@@ -151,7 +155,7 @@ export function storesOf(
 
 /** A store that the key may enter; whether a foreign one exists is not told. */
 export function findStore(context: Context<Env>, mirror: Mirror, storeId: number): Store {
-  enterStore(context, storeId)
+  enterStore(context.var.key, storeId)
   const store = mirror.store(storeId)
   if (store) return store
   throw new AppError('store_not_found', {

@@ -2,6 +2,8 @@ import { z } from '@hono/zod-openapi'
 import { decidedAtOf, type Earlier } from '../ledger/generations.ts'
 import type { Attempt, Order, OrderTrace, Upstream } from '../ledger/ledger.ts'
 import { isoOf } from './edge.ts'
+import { generationTag } from './etag.ts'
+import type { Prefer } from './prefer.ts'
 
 const nullableInstant = z.string().nullable()
 
@@ -86,6 +88,24 @@ export function viewAssignment(order: Order): z.infer<typeof assignmentSchema> {
     expires_at: isoOf(order.expiresAtMs),
     ...(upstream ? { upstream } : {}),
   }
+}
+
+/** The answer to whoever posted the order: 200 when it is settled, 202 while it is on its way. */
+export function answerPost(
+  order: Order,
+  { applied }: Prefer,
+  subMchid: string | undefined,
+  isReplay: boolean,
+) {
+  const headers: Record<string, string> = { etag: generationTag(order) }
+  if (isReplay) headers['idempotency-status'] = 'replayed'
+  if (applied !== null) headers['preference-applied'] = applied
+  const body = viewAssignment(order)
+  if (order.status !== 'pending') return { status: 200, headers, body } as const
+  const query = subMchid === undefined ? '' : `?sub_mchid=${subMchid}`
+  headers['location'] = `/orders/${encodeURIComponent(order.outTradeNo)}${query}`
+  headers['retry-after'] = '1'
+  return { status: 202, headers, body } as const
 }
 
 export function viewOrder(order: Order): z.infer<typeof orderSchema> {

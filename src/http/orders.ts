@@ -25,7 +25,7 @@ import {
 } from './edge.ts'
 import { generationTag, needIfMatch, readGenerations } from './etag.ts'
 import { authorOf } from './manager.ts'
-import { assignmentSchema, orderSchema, viewAssignment, viewOrder } from './order-view.ts'
+import { answerPost, assignmentSchema, orderSchema, viewOrder } from './order-view.ts'
 import { type Prefer, readPrefer } from './prefer.ts'
 import { problems } from './problem.ts'
 
@@ -106,22 +106,15 @@ export function createOrderRoutes({
     throw orderNotFound(key.outTradeNo)
   }
 
-  /** 200 when it is settled, 202 while it is on its way. */
   function answer(
     context: Context<Env>,
     order: Order,
     subMchid: string | undefined,
     prefer: Prefer,
+    isReplay = false,
   ) {
-    if (prefer.applied) context.header('Preference-Applied', prefer.applied)
-    context.header('ETag', generationTag(order))
-    if (order.status !== 'pending') return context.json(viewAssignment(order), 200)
-    context.header(
-      'Location',
-      `/orders/${encodeURIComponent(order.outTradeNo)}${querySubMchid(subMchid)}`,
-    )
-    context.header('Retry-After', '1')
-    return context.json(viewAssignment(order), 202)
+    const { status, headers, body } = answerPost(order, prefer, subMchid, isReplay)
+    return context.json(body, status, headers)
   }
 
   const routes = createRouter()
@@ -158,7 +151,7 @@ export function createOrderRoutes({
       async context => {
         const { out_trade_no } = context.req.valid('param')
         const posted = context.req.valid('json')
-        enterStore(context, posted.store_id)
+        enterStore(context.var.key, posted.store_id)
         const prefer = readPrefer(context.req.header('prefer'), waitMs)
         const { order, isReplay } = await assignments.assign(
           {
@@ -167,8 +160,7 @@ export function createOrderRoutes({
           },
           prefer.waitMs,
         )
-        if (isReplay) context.header('Idempotency-Status', 'replayed')
-        return answer(context, order, posted.sub_mchid, prefer)
+        return answer(context, order, posted.sub_mchid, prefer, isReplay)
       },
     )
     .openapi(
@@ -296,8 +288,4 @@ export function createOrderRoutes({
     )
   }
   return routes
-}
-
-function querySubMchid(subMchid: string | undefined): string {
-  return subMchid === undefined ? '' : `?sub_mchid=${subMchid}`
 }

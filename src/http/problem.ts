@@ -49,16 +49,30 @@ export function problems(...codes: ErrorCode[]) {
   )
 }
 
+/** A fault as it is told over HTTP. */
+export type ToldProblem = {
+  fault: AppError
+  status: (typeof errorTable)[ErrorCode]['status']
+  headers: Record<string, string>
+  body: string
+}
+
 /** Answers a thrown fault as RFC 9457 says, in the language of the caller; a defect of ours is told to `report` and to nobody else. */
 export function answerProblem(
   thrown: unknown,
   context: Context,
   report: (cause: unknown) => void,
 ): Response {
-  const fault = context.req.raw.signal.aborted ? brokenOff() : asAppError(thrown)
+  const cause = context.req.raw.signal.aborted ? brokenOff() : thrown
+  const { fault, status, headers, body } = tellProblem(cause, context.req.header('accept-language'))
   if (fault.code === 'internal') report(thrown)
+  return context.body(body, status, headers)
+}
+
+export function tellProblem(thrown: unknown, acceptLanguage: string | undefined): ToldProblem {
+  const fault = asAppError(thrown)
   const { status, title, zh } = errorTable[fault.code]
-  const language = preferredLanguage(context.req.header('accept-language'))
+  const language = preferredLanguage(acceptLanguage)
   const errors = fault.fields.map(field => ({
     ...field,
     message: wordsIn(language, field.message),
@@ -80,7 +94,7 @@ export function answerProblem(
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
   if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
   if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
-  return context.body(JSON.stringify(problem), status, headers)
+  return { fault, status, headers, body: JSON.stringify(problem) }
 }
 
 /** The client went away in the middle of its body; nobody reads this answer. */

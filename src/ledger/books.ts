@@ -1,4 +1,3 @@
-import { and, eq, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, Standing, Turn } from '../rules/decide.ts'
 import {
@@ -10,7 +9,6 @@ import {
   retaken,
   type Standings,
 } from '../rules/logged.ts'
-import { books } from './schema.ts'
 
 type Page = { turn: number; standings: Standings }
 type StoredPage = { turn: number; standings: Record<string, [balance: number, lastServed: number]> }
@@ -21,22 +19,14 @@ const nobody: Standing = { balance: 0, lastServed: 0 }
 
 /** The fairness books, warm in memory, true in the database once `write` and the commit are through. */
 export function openBooks(db: Db, maxPages = 4096) {
-  const read = db
-    .select({ page: books.page })
-    .from(books)
-    .where(
-      and(eq(books.storeId, sql.placeholder('storeId')), eq(books.book, sql.placeholder('book'))),
+  const read = db.$client
+    .prepare<[storeId: number, book: string], string>(
+      'SELECT page FROM books WHERE store_id = ? AND book = ?',
     )
-    .prepare()
-  const upsert = db
-    .insert(books)
-    .values({
-      storeId: sql.placeholder('storeId'),
-      book: sql.placeholder('book'),
-      page: sql.placeholder('page'),
-    })
-    .onConflictDoUpdate({ target: [books.storeId, books.book], set: { page: sql`excluded.page` } })
-    .prepare()
+    .pluck()
+  const write = db.$client.prepare<[storeId: number, book: string, page: string]>(`
+    INSERT INTO books (store_id, book, page) VALUES (?, ?, ?)
+    ON CONFLICT (store_id, book) DO UPDATE SET page = excluded.page`)
 
   const pages = new Map<string, Page>()
   const changed = new Map<string, { storeId: number; book: string; page: Page }>()
@@ -45,7 +35,7 @@ export function openBooks(db: Db, maxPages = 4096) {
     const key = `${storeId}/${book}`
     const warm = pages.get(key)
     if (warm) return warm
-    const page = parsePage(read.get({ storeId, book })?.page)
+    const page = parsePage(read.get(storeId, book))
     if (pages.size >= maxPages) evictOne()
     pages.set(key, page)
     return page
@@ -103,7 +93,7 @@ export function openBooks(db: Db, maxPages = 4096) {
 
     write(): void {
       for (const { storeId, book, page } of changed.values()) {
-        upsert.run({ storeId, book, page: printPage(page) })
+        write.run(storeId, book, printPage(page))
       }
       changed.clear()
     },

@@ -6,6 +6,7 @@ import { cartLendsMs, type LoggedTurn, logTurn } from '../rules/logged.ts'
 import { openBooks } from './books.ts'
 import { type Earlier, maxDecided, standingOf } from './generations.ts'
 import { createGroupCommit } from './group-commit.ts'
+import { prepareHotRows } from './hot-rows.ts'
 import { orders } from './schema.ts'
 import { openTallies } from './tallies.ts'
 
@@ -173,6 +174,7 @@ export function openLedger(db: Db): Ledger {
     },
   })
   const statements = prepare(db)
+  const hot = prepareHotRows(db.$client)
   let lastSeq = 0
 
   function byKey(key: OrderKey): Order | null {
@@ -217,9 +219,9 @@ export function openLedger(db: Db): Ledger {
       paidAtMs: null,
       closedAtMs: null,
     }
-    const { lastInsertRowid } = statements.insert.run(row)
+    const id = hot.insert(row)
     if (!order.test) tallies.add(row, 1)
-    return { ...row, id: Number(lastInsertRowid) }
+    return { ...row, id }
   }
 
   /**
@@ -383,7 +385,7 @@ export function openLedger(db: Db): Ledger {
   return {
     record: (order, resolve) =>
       commit.run(() => {
-        const known = byKey(order)
+        const known = hot.isKnown(order.merchant, order.outTradeNo) ? byKey(order) : null
         if (known) return { order: known, isNew: false }
         const { resolution, lender } = resolveInCart(lenderTo(order), sticky =>
           resolve(viewOf(order.storeId, sticky)),
@@ -397,6 +399,11 @@ export function openLedger(db: Db): Ledger {
 
     settle: (order, { status, settledAtMs, upstream }, attempts) =>
       commit.run(() => {
+        const untouched =
+          status === 'assigned'
+            ? hot.assigned(order, settledAtMs, withAttempts(order, attempts))
+            : null
+        if (untouched) return untouched
         const found = inHand(order)
         if (!isOf(found, order)) return found
         const now = {
@@ -641,31 +648,6 @@ function prepare(db: Db) {
       .where(and(ofCart, ne(orders.status, 'rejected'), ne(orders.id, at('id'))))
       .orderBy(desc(orders.id))
       .limit(1)
-      .prepare(),
-    insert: db
-      .insert(orders)
-      .values({
-        merchant: at('merchant'),
-        outTradeNo: at('outTradeNo'),
-        storeId: at('storeId'),
-        facts: at('facts'),
-        cartId: at('cartId'),
-        status: at('status'),
-        generation: at('generation'),
-        guideId: at('guideId'),
-        reason: at('reason'),
-        staffVersion: at('staffVersion'),
-        rosterVersion: at('rosterVersion'),
-        planVersion: at('planVersion'),
-        trace: at('trace'),
-        turn: at('turn'),
-        decidedAtMs: at('decidedAtMs'),
-        expiresAtMs: at('expiresAtMs'),
-        dueAtMs: at('dueAtMs'),
-        settledAtMs: at('settledAtMs'),
-        attemptCount: at('attemptCount'),
-        attempts: at('attempts'),
-      })
       .prepare(),
     update: db
       .update(orders)

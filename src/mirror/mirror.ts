@@ -63,7 +63,12 @@ const defaultSettings: MerchantSettings = {
 export function openMirror(db: Db, maxReady = 2048) {
   const statements = prepare(db)
   const setOwners = createOwnerImport(db)
+  // As SQL, for every order asks: drizzle would take longer to bind it than it runs.
+  const ownerAt = db.$client.prepare<[merchant: string, memberId: string, nowMs: number], Owner>(`
+    SELECT guide_id AS guideId, since_ms AS sinceMs FROM owners
+    WHERE merchant = ? AND member_id = ? AND (expires_at_ms IS NULL OR expires_at_ms > ?)`)
   const ready = new Map<number, ReadyStore>()
+  const warmSettings = new Map<string, MerchantSettings>()
 
   function readyStore(storeId: number, nowMs: number): ReadyStore | null {
     const warm = ready.get(storeId)
@@ -204,7 +209,12 @@ export function openMirror(db: Db, maxReady = 2048) {
     stores: (): Store[] => db.select().from(stores).orderBy(asc(stores.storeId)).all(),
 
     settings(merchant: string): MerchantSettings {
-      return statements.settings.get({ merchant }) ?? defaultSettings
+      const warm = warmSettings.get(merchant)
+      if (warm) return warm
+      const read = statements.settings.get({ merchant }) ?? defaultSettings
+      if (warmSettings.size >= maxReady) warmSettings.clear()
+      warmSettings.set(merchant, read)
+      return read
     },
 
     /** The merchants whose orders are skipped because WeChat Pay assigns by itself. */
@@ -223,6 +233,7 @@ export function openMirror(db: Db, maxReady = 2048) {
         .values({ merchant, ...settings })
         .onConflictDoUpdate({ target: merchants.merchant, set: settings })
         .run()
+      warmSettings.delete(merchant)
     },
 
     putStore(row: Store): void {
@@ -368,9 +379,7 @@ export function openMirror(db: Db, maxReady = 2048) {
 
     /** Whose customer the member is now. */
     ownerAt(merchant: string, memberId: string, nowMs: number): Owner | null {
-      const owner = statements.owner.get({ merchant, memberId })
-      if (!owner || (owner.expiresAtMs !== null && owner.expiresAtMs <= nowMs)) return null
-      return { guideId: owner.guideId, sinceMs: owner.sinceMs }
+      return ownerAt.get(merchant, memberId, nowMs) ?? null
     },
 
     /** Makes the file that merchant's, if it is nobody's yet. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type NewKey, openKeys, type Scope } from '../../src/access/keys.ts'
-import { createApp } from '../../src/app.ts'
+import { type AppDeps, createApp } from '../../src/app.ts'
 import { createAssignments } from '../../src/assignment/assignments.ts'
 import type { Upstreams } from '../../src/assignment/fly.ts'
 import { createReports } from '../../src/assignment/reports.ts'
@@ -119,7 +119,7 @@ export async function openRig(
     syncEveryMs: 0,
     failed: cause => failures.push(cause),
   })
-  const app = createApp({
+  const deps: AppDeps = {
     assignments,
     reports: createReports({
       mirror,
@@ -139,7 +139,8 @@ export async function openRig(
     waitMs,
     isReady: () => state.ready,
     report: cause => failures.push(cause),
-  })
+  }
+  const app = createApp(deps)
   const secrets = new Map<Scope, string>()
   for (const scope of ['assign', 'manage', 'admin'] as const) secrets.set(scope, mint({ scope }))
   await assignments.resume()
@@ -185,6 +186,7 @@ export async function openRig(
 
   return {
     app,
+    deps,
     db,
     dataDir,
     mirror,
