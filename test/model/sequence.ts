@@ -24,6 +24,8 @@ type Intent =
 const longestPendingMs = 1000
 const firstCallMs = 1000
 const longestPauseMs = 2500
+/** So many failures may open a breaker, and then nobody is called for a while. */
+const breakerFailures = 8
 const harmless = ['not_sent', 'throttled', 'rejected']
 
 /**
@@ -179,8 +181,10 @@ export async function beginSequence(from: string, path: string, secrets: Secrets
     const isAccountRefused = mine.some(
       ({ outcome }) => outcome?.kind === 'rejected' && outcome.blames === 'account',
     )
+    const failures = mine.filter(({ outcome }) => outcome?.kind === 'unknown').length
     const calls = callsOf(order).filter(one => one.life === life.number)
-    if (isAccountRefused || calls.some(({ outcome }) => outcome === null)) return
+    if (isAccountRefused || failures >= breakerFailures) return
+    if (calls.some(({ outcome }) => outcome === null)) return
     const lastMs = Math.max(
       life.startedAtMs,
       order.decidedAtMs,

@@ -31,7 +31,7 @@ type Told = {
     assertionResults: { status: string; failureMessages: string[] }[]
   }[]
 }
-type Ran = { passed: number; asserted: number; broken: string[] }
+type Ran = { passed: number; asserted: string[]; broken: string[] }
 
 async function main(wanted: string): Promise<number> {
   const copy = mkdtempSync(join(tmpdir(), 'smartguide-planted-'))
@@ -70,12 +70,12 @@ async function findFault(copy: string, bug: Bug): Promise<string | null> {
   const path = join(copy, bug.file)
   const source = readFileSync(path, 'utf8')
   const sound = await runSound(copy, bug)
-  if (sound.passed === 0 || sound.asserted > 0 || sound.broken.length > 0)
+  if (sound.passed === 0 || sound.asserted.length > 0 || sound.broken.length > 0)
     return `its test does not pass without it: ${JSON.stringify(sound)}`
   writeFileSync(path, plant(source, bug))
   try {
     const { asserted, broken } = await run(copy, bug)
-    if (asserted > 0) return null
+    if (asserted.length > 0) return null
     return broken.length > 0 ? `its test fails otherwise: ${broken.join('\n')}` : 'its test passes'
   } finally {
     writeFileSync(path, source)
@@ -116,7 +116,7 @@ function read(path: string, ended: string): Ran {
   try {
     told = JSON.parse(readFileSync(path, 'utf8'))
   } catch {
-    return { passed: 0, asserted: 0, broken: [ended.slice(-2000)] }
+    return { passed: 0, asserted: [], broken: [ended.slice(-2000)] }
   }
   const results = told.testResults.flatMap(({ assertionResults }) => assertionResults)
   const failures = results.filter(({ status }) => status === 'failed')
@@ -125,7 +125,7 @@ function read(path: string, ended: string): Ran {
   const asserted = failures.filter(one => one.failureMessages.some(isAsserted))
   return {
     passed: results.filter(({ status }) => status === 'passed').length,
-    asserted: asserted.length,
+    asserted: asserted.flatMap(one => one.failureMessages),
     broken: [
       ...failures.filter(one => !asserted.includes(one)).flatMap(one => one.failureMessages),
       // A file that cannot even be read.
