@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, within } from '../clock.ts'
 import { AppError, orderNotFound } from '../errors.ts'
-import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
+import type { Attempt, Ledger, Order, OrderKey, Resolution } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
@@ -184,8 +184,18 @@ export function createAssignments(deps: {
     refuseOverload(waitMs)
     outbound.welcome(posted.merchant)
     const around = lookAround(mirror, store, posted, clock.nowMs(), deps.windowMs)
-    const recorded = ledger.record({ ...posted, facts }, view => resolve(posted, around, view))
+    const recorded = ledger.record({ ...posted, facts }, view => {
+      const resolution = resolve(posted, around, view)
+      if (resolution.status === 'pending') presign(posted, resolution)
+      return resolution
+    })
     return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
+  }
+
+  function presign({ merchant, outTradeNo }: OrderKey, { guideId }: Resolution): void {
+    if (guideId === null) return
+    const subMchid = flying.subMchidOf({ merchant })
+    deps.client.presign?.({ guideId, outTradeNo, subMchid })
   }
 
   /** A flight that only reads the order is over soon; one that has it in the air is not waited for. */
