@@ -6,6 +6,13 @@ import { cartLendsMs, type LoggedTurn, logTurn } from '../rules/logged.ts'
 import { openBooks } from './books.ts'
 import { type Earlier, maxDecided, standingOf } from './generations.ts'
 import { createGroupCommit } from './group-commit.ts'
+import {
+  createOutcomeCounts,
+  type Ending,
+  isTooLate,
+  type OutcomeCounts,
+  settledAs,
+} from './outcomes.ts'
 import { orders } from './schema.ts'
 import { openTallies } from './tallies.ts'
 
@@ -156,6 +163,8 @@ export type Ledger = {
   markPaid(key: OrderKey, paidAtMs: number, nowMs: number): Promise<Order | null>
   /** Closing ends the window and gives the turn back. Null when there is no such order. */
   markClosed(key: OrderKey, closedAtMs: number, nowMs: number): Promise<Order | null>
+  /** How the orders ended that this ledger has settled since it was opened. */
+  outcomes(): OutcomeCounts
 }
 
 /** An order in the air when it expires is settled by its attempt, whose timeout ends then; the lease waits a little for that. */
@@ -173,7 +182,25 @@ export function openLedger(db: Db): Ledger {
     },
   })
   const statements = prepare(db)
+  const counts = createOutcomeCounts()
+  let endings: Ending[] = []
   let lastSeq = 0
+
+  /** What a job ends is counted once it is on the disk, however often the job had to run. */
+  async function run<T>(job: () => T): Promise<T> {
+    const done = await commit.run(() => {
+      endings = []
+      return { result: job(), endings }
+    })
+    counts.add(done.endings)
+    return done.result
+  }
+
+  function noteSettled(order: Order): Order {
+    const ending = settledAs(order)
+    if (ending) endings.push(ending)
+    return order
+  }
 
   function byKey(key: OrderKey): Order | null {
     return statements.byNumber.get(key) ?? null
@@ -219,7 +246,7 @@ export function openLedger(db: Db): Ledger {
     }
     const { lastInsertRowid } = statements.insert.run(row)
     if (!order.test) tallies.add(row, 1)
-    return { ...row, id: Number(lastInsertRowid) }
+    return noteSettled({ ...row, id: Number(lastInsertRowid) })
   }
 
   /**
@@ -287,7 +314,7 @@ export function openLedger(db: Db): Ledger {
 
   /** What a refusal makes of an order that is pending: its next generation, the guide before it, or its end. */
   function refuse(found: Order, atMs: number, next: Succession | null): Order {
-    if (found.closedAtMs !== null) return update(ended(found, 'rejected', atMs))
+    if (found.closedAtMs !== null) return end(found, 'rejected', atMs)
     takeBack(found)
     const { turn, number } = giveBack(found)
     // Before anybody asks who of the cart holds the turn.
@@ -298,7 +325,7 @@ export function openLedger(db: Db): Ledger {
       order.paidAtMs !== null || order.expiresAtMs <= atMs || order.generation >= maxDecided
     const decided = isOver || !next ? null : decideNext(order, next)
     if (decided?.resolution.status !== 'pending') {
-      return update(noteEnd(ended(order, 'rejected', atMs), 'rejected', number, atMs))
+      return noteEnd(end(order, 'rejected', atMs), 'rejected', number, atMs)
     }
     const { resolution, lender } = decided
     const held = turnFor({ ...order, test: isTest(order) }, resolution, lender)
@@ -322,13 +349,14 @@ export function openLedger(db: Db): Ledger {
       { guideId, steps, blocked, asked, versions, reason: 'RESTORED', decidedAtMs: atMs },
       held,
     )
-    return update({
+    const row: Order = {
       ...restored,
       status: 'assigned',
       settledAtMs,
       dueAtMs: null,
       upstream: order.upstream,
-    })
+    }
+    return noteSettled(update(row))
   }
 
   /** The next generation of the order, pending; the one before it stays in the trace. */
@@ -380,9 +408,13 @@ export function openLedger(db: Db): Ledger {
     return order
   }
 
+  function end(order: Order, status: Settlement['status'], settledAtMs: number): Order {
+    return noteSettled(update({ ...order, status, settledAtMs, dueAtMs: null }))
+  }
+
   return {
     record: (order, resolve) =>
-      commit.run(() => {
+      run(() => {
         const known = byKey(order)
         if (known) return { order: known, isNew: false }
         const { resolution, lender } = resolveInCart(lenderTo(order), sticky =>
@@ -396,7 +428,7 @@ export function openLedger(db: Db): Ledger {
     tally: tallies.of,
 
     settle: (order, { status, settledAtMs, upstream }, attempts) =>
-      commit.run(() => {
+      run(() => {
         const found = inHand(order)
         if (!isOf(found, order)) return found
         const now = {
@@ -406,11 +438,11 @@ export function openLedger(db: Db): Ledger {
         }
         return status === 'rejected'
           ? refuse(now, settledAtMs, null)
-          : update(ended(now, status, settledAtMs))
+          : end(now, status, settledAtMs)
       }),
 
     refuse: (order, { atMs, upstream }, attempts, next) =>
-      commit.run(() => {
+      run(() => {
         next.bar()
         const found = inHand(order)
         if (!isOf(found, order)) return found
@@ -423,7 +455,7 @@ export function openLedger(db: Db): Ledger {
       }),
 
     reassign: (key, nowMs, choose) =>
-      commit.run(() => {
+      run(() => {
         const order = byKey(key)
         const chosen = choose(order, viewOf(order?.storeId ?? 0, null))
         if (!order || !chosen) return null
@@ -434,7 +466,7 @@ export function openLedger(db: Db): Ledger {
       }),
 
     defer: (order, dueAtMs, upstream, attempts) =>
-      commit.run(() => {
+      run(() => {
         const now = inHand(order)
         if (!isOf(now, order)) return now
         return update({
@@ -446,17 +478,13 @@ export function openLedger(db: Db): Ledger {
       }),
 
     expire: (nowMs, limit) =>
-      commit.run(
+      run(
         () =>
-          statements.over
-            .all({ nowMs, limit })
-            .map(order =>
-              update({ ...order, status: 'expired', settledAtMs: nowMs, dueAtMs: null }),
-            ).length,
+          statements.over.all({ nowMs, limit }).map(order => end(order, 'expired', nowMs)).length,
       ),
 
     lease: (nowMs, limit) =>
-      commit.run(() =>
+      run(() =>
         statements.due
           .all({ nowMs, limit })
           .map(order =>
@@ -464,24 +492,26 @@ export function openLedger(db: Db): Ledger {
           ),
       ),
 
-    hasten: nowMs => commit.run(() => statements.hasten.run({ nowMs }).changes),
+    hasten: nowMs => run(() => statements.hasten.run({ nowMs }).changes),
 
     nextDueAtMs: async () => statements.nextDue.get()?.dueAtMs ?? null,
 
-    reclaim: () => commit.run(() => statements.reclaim.run().changes),
+    reclaim: () => run(() => statements.reclaim.run().changes),
 
     markPaid: (key, paidAtMs, nowMs) =>
-      commit.run(() => {
+      run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
         const isRefused = order.status === 'rejected'
         const noted =
           order.cartId === null || isRefused ? order : noteEnd(order, 'paid', null, nowMs)
-        return update({ ...noted, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs })
+        const paid = { ...noted, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs }
+        if (paid.status !== 'pending' && isTooLate(paid)) endings.push('found_too_late')
+        return update(paid)
       }),
 
     markClosed: (key, closedAtMs, nowMs) =>
-      commit.run(() => {
+      run(() => {
         const order = byKey(key)
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
         const closed = {
@@ -494,6 +524,8 @@ export function openLedger(db: Db): Ledger {
         const { turn, number } = giveBack(order)
         return update({ ...noteEnd(closed, 'closed', number, nowMs), turn })
       }),
+
+    outcomes: counts.read,
   }
 
   function inHand(order: Order): Order {
@@ -529,10 +561,6 @@ function sharing(
 /** Whether what was sent for `sent` says anything of the order as it is now. */
 function isOf(now: Order, sent: Order): boolean {
   return now.status === 'pending' && now.generation === sent.generation
-}
-
-function ended(order: Order, status: Settlement['status'], settledAtMs: number): Order {
-  return { ...order, status, settledAtMs, dueAtMs: null }
 }
 
 /** A generation as it is kept once another follows. */
