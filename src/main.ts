@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { loadConfig } from './config.ts'
 import { startDemo } from './demo/demo.ts'
 import { StartError } from './errors.ts'
@@ -34,12 +35,19 @@ function reloadOnSignal(starting: () => Promise<Service> | null): void {
   })
 }
 
-/** The first signal finishes what was accepted; the second ends the process at once. */
+/** npm hands on the Ctrl-C that the terminal has sent to us already. */
+const sameKeyMs = 300
+
+/** The first signal finishes what was accepted; another ends the process at once, as if it were not caught. */
 function stopOnSignal(stop: () => Promise<void>): void {
-  let stopping = false
-  const onSignal = () => {
-    if (stopping) process.exit(1)
-    stopping = true
+  let firstMs: number | null = null
+  const onSignal = (signal: 'SIGTERM' | 'SIGINT') => {
+    const nowMs = performance.now()
+    if (firstMs !== null) {
+      if (nowMs - firstMs > sameKeyMs) process.exit(128 + constants.signals[signal])
+      return
+    }
+    firstMs = nowMs
     stop().then(
       () => process.exit(0),
       cause => fail(cause),

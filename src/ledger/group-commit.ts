@@ -20,7 +20,7 @@ export type GroupCommit = {
  */
 export function createGroupCommit(
   client: Database.Database,
-  hooks: { beforeCommit(): void; afterRollback(): void },
+  hooks: { beforeCommit(): void; afterCommit(jobs: number): void; afterRollback(): void },
   maxJobs = 256,
 ): GroupCommit {
   const begin = client.prepare('BEGIN IMMEDIATE')
@@ -60,6 +60,7 @@ export function createGroupCommit(
     try {
       const results = transact(() => batch.map(job => job.run()))
       for (const [index, job] of batch.entries()) job.resolve(results[index])
+      hooks.afterCommit(batch.length)
       return true
     } catch (cause) {
       if (batch.length > 1) return false

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest'
-import { brokenInvariants, sentTo, type Told } from '../support/invariants.ts'
+import { brokenIn, sentTo, type Told, toldOf } from '../support/invariants.ts'
 import { eventually, openRig, type Rig, readJson } from '../support/rig.ts'
 
 let rig: Rig
@@ -24,8 +24,7 @@ async function pour(
     answers.push(
       rig.assign(no, { store_id: 1001, ...facts(n) }).then(async answer => {
         expect([200, 202]).toContain(answer.status)
-        const { status, guide_id, ...rest } = await readJson(answer)
-        return { outTradeNo: no, status, guideId: guide_id, generation: Number(rest['generation']) }
+        return toldOf(await readJson(answer))
       }),
     )
     const dueMs = startMs + (n + 1) * everyMs
@@ -35,9 +34,7 @@ async function pour(
 }
 
 async function expectSound(told: readonly Told[]): Promise<void> {
-  const sent = await sentTo(rig)
-  const db = rig.db.$client
-  expect(brokenInvariants({ db, sent, told, nowMs: Date.now() })).toEqual([])
+  expect(await brokenIn(rig, told)).toEqual([])
 }
 
 function statuses(): Record<string, number> {

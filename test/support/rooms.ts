@@ -14,7 +14,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   access: ['db', 'errors.ts', 'clock.ts'],
   assignment: ['rules', 'mirror', 'ledger', 'wechatpay', 'errors.ts', 'clock.ts'],
   guides: ['rules', 'mirror', 'wechatpay', 'errors.ts', 'clock.ts'],
-  'metrics.ts': ['assignment', 'mirror', 'clock.ts'],
+  'metrics.ts': ['assignment', 'ledger', 'mirror', 'clock.ts'],
   http: [
     'metrics.ts',
     'assignment',
