@@ -36,12 +36,14 @@ export function createApp(deps: {
   clock: Clock
   merchant: { mode: 'direct' | 'partner'; mchid: string }
   waitMs: number
+  /** Is told of whatever a caller's request threw. */
+  storage: { met(cause: unknown): void; isFull(): boolean }
   /** False while the service starts or stops. */
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */
   report(cause: unknown, requestId: string): void
 }) {
-  const { keys, clock, isReady, report } = deps
+  const { keys, clock, storage, isReady, report } = deps
   const app = createRouter()
   const gate = createGate(keys, clock)
 
@@ -94,6 +96,7 @@ export function createApp(deps: {
     return answer
   })
   app.onError((thrown, context) => {
+    storage.met(thrown)
     const { requestId } = context.var
     const answer = answerProblem(thrown, context, cause => report(cause, requestId))
     answer.headers.set('X-Request-Id', requestId)

@@ -167,10 +167,12 @@ export function openLedger(db: Db): Ledger {
   const tallies = openTallies(db)
   const commit = createGroupCommit(db.$client, {
     beforeCommit: books.write,
+    afterCommit: db.storage.wrote,
     afterRollback() {
       books.forget()
       tallies.forget()
     },
+    failed: db.storage.met,
   })
   const statements = prepare(db)
   let lastSeq = 0
