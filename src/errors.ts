@@ -135,6 +135,12 @@ export function storageFaultOf(cause: unknown): StorageFault | null {
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' ? 'damaged' : null
 }
 
+/** With the code, which says more than SQLite's sentence. */
+export function sayCause(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause)
+  return 'code' in cause ? `${cause.code}: ${cause.message}` : cause.message
+}
+
 export function isStorageFull(cause: unknown): boolean {
   return storageFaultOf(cause) === 'full'
 }

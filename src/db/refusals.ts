@@ -1,4 +1,4 @@
-import { StartError, type StorageFault, storageFaultOf } from '../errors.ts'
+import { StartError, type StorageFault, sayCause, storageFaultOf } from '../errors.ts'
 
 /** Exit code of a process whose disk failed or is full (EX_IOERR): it may be started again. */
 export const diskExitCode = 74
@@ -10,7 +10,7 @@ export function damaged(path: string, why: string): StartError {
 /** What the operator is told of a database that cannot be used. */
 export function sayUnusable(cause: unknown, path: string): StartError {
   if (cause instanceof StartError) return cause
-  const why = cause instanceof Error ? cause.message : String(cause)
+  const why = sayCause(cause)
   const fault = storageFaultOf(cause)
   if (fault === 'damaged') return damaged(path, why)
   if (fault !== null) return new StartError(sayFault(fault, path, why), diskExitCode)

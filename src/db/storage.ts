@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type Database from 'better-sqlite3'
-import { type StorageFault, storageFaultOf } from '../errors.ts'
+import { type StorageFault, sayCause, storageFaultOf } from '../errors.ts'
 import { isCheckedAtOnce } from './check-whole.ts'
 import { createCheckpoints } from './checkpoints.ts'
 
@@ -35,7 +35,7 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
   function met(cause: unknown): void {
     const fault = storageFaultOf(cause)
     if (fault === 'full') fill()
-    else if (fault) watch.failed(fault, cause instanceof Error ? cause.message : '')
+    else if (fault) watch.failed(fault, sayCause(cause))
   }
 
   function fill(): void {

@@ -103,7 +103,7 @@ describe('the database', () => {
   ])('is refused with a sentence when the file is %s, and is not touched', (_, bytes) => {
     writeFileSync(path, bytes)
     expect(refusal(() => openDatabase(path))).toBe(
-      `The database ${path} is damaged (file is not a database): keep a copy of it and of ${path}-wal, then restore a backup, or save what can be read with sqlite3's .recover.`,
+      `The database ${path} is damaged (SQLITE_NOTADB: file is not a database): keep a copy of it and of ${path}-wal, then restore a backup, or save what can be read with sqlite3's .recover.`,
     )
     expect(readFileSync(path).equals(bytes)).toBe(true)
   })
