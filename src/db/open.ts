@@ -79,8 +79,28 @@ function prepareDatabase(client: Database.Database): BetterSQLite3Database & {
   if (why !== null) throw damaged(client.name, why)
   const db = drizzle(client)
   migrate(db, { migrationsFolder })
+  const missing = missingFrom(client)
+  if (missing !== undefined) throw damaged(client.name, `${missing} is missing`)
   return db
 }
+
+/** A table, column or index that the migrations make and the database has not. */
+function missingFrom(client: Database.Database): string | undefined {
+  const model = new Database(':memory:')
+  migrate(drizzle(model), { migrationsFolder })
+  const partsOf = (of: Database.Database) => of.prepare<[], string>(selectParts).pluck().all()
+  const parts = new Set(partsOf(client))
+  const missing = partsOf(model).find(part => !parts.has(part))
+  model.close()
+  return missing
+}
+
+const selectParts = `
+  SELECT 'column ' || t.name || '.' || c.name
+    FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'
+  UNION ALL
+  SELECT 'index ' || i.name || ' of ' || i.tbl_name || '.' || coalesce(c.name, c.seqno)
+    FROM sqlite_schema i JOIN pragma_index_info(i.name) c WHERE i.type = 'index'`
 
 // A reopened file comes up with synchronous=NORMAL whatever it was before: these belong to the connection.
 function setPragmas(client: Database.Database): void {

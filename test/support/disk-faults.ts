@@ -14,9 +14,10 @@ export type DiskFault = {
 
 const calls = { write: 'pwrite64', sync: 'fsync,fdatasync' }
 
-const children = new Set<number>()
+// Whoever is traced would go on without its tracer.
+const running = new Set<() => void>()
 process.on('exit', () => {
-  for (const pid of children) process.kill(pid, 'SIGKILL')
+  for (const kill of running) kill()
 })
 
 /** Runs the service on a disk that fails. */
@@ -35,6 +36,9 @@ export async function startOnBadDisk(env: Env, fault: DiskFault, log: string) {
     { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let text = ''
+  const kill = () => process.kill(servicePid(), 'SIGKILL')
+  running.add(kill)
+  child.once('exit', () => running.delete(kill))
   const ended = once(child, 'close').then(([code]): number | null => code)
   const url = new Promise<string | null>(done => {
     child.stdout.on('data', chunk => {
