@@ -36,6 +36,8 @@ export type AppDeps = {
   clock: Clock
   merchant: { mode: 'direct' | 'partner'; mchid: string }
   waitMs: number
+  /** Is told of whatever a caller's request threw. */
+  storage: { met(cause: unknown): void; isFull(): boolean }
   /** False while the service starts or stops. */
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */
@@ -49,7 +51,7 @@ export function createListener(deps: AppDeps): RequestListener {
 
 /** The whole HTTP app from its dependencies; does nothing until it is asked. */
 export function createApp(deps: AppDeps) {
-  const { keys, clock, isReady, report } = deps
+  const { keys, clock, storage, isReady, report } = deps
   const app = createRouter()
   const gate = createGate(keys, clock)
 
@@ -102,6 +104,7 @@ export function createApp(deps: AppDeps) {
     return answer
   })
   app.onError((thrown, context) => {
+    storage.met(thrown)
     const { requestId } = context.var
     const answer = answerProblem(thrown, context, cause => report(cause, requestId))
     answer.headers.set('X-Request-Id', requestId)

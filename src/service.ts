@@ -10,7 +10,9 @@ import { createReports } from './assignment/reports.ts'
 import { systemClock, within } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
-import { StartError } from './errors.ts'
+import { diskExitCode, sayFault, sayUnusable } from './db/refusals.ts'
+import type { StorageWatch } from './db/storage.ts'
+import { isStorageFull, StartError, startExitCode, storageFaultOf } from './errors.ts'
 import { discreet } from './guides/discreet.ts'
 import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
@@ -38,10 +40,19 @@ const quietMs = 150
  * @throws StartError
  */
 export async function startService(config: Config & { account: MerchantAccount }, log: Log) {
+  const path = join(config.dataDir, 'smartguide.db')
+  try {
+    return await openService(config, path, log)
+  } catch (cause) {
+    throw storageFaultOf(cause) === null ? cause : sayUnusable(cause, path)
+  }
+}
+
+async function openService(config: Config & { account: MerchantAccount }, path: string, log: Log) {
   const { account, dataDir } = config
   const clock = systemClock
   const lock = takeDataDir(dataDir)
-  const db = openDatabase(join(dataDir, 'smartguide.db'))
+  const db = openDatabase(path, stopWhenBroken(path, log))
   const mirror = openMirror(db)
   mirror.refuseOther(account)
   const keys = openKeys(db)
@@ -53,7 +64,10 @@ export async function startService(config: Config & { account: MerchantAccount }
   })
   const { client } = upstream
 
-  const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
+  const failed = (cause: unknown) => {
+    db.storage.met(cause)
+    if (!isStorageFull(cause)) log.error({ err: cause }, 'background work failed')
+  }
   const vault = openVault(db, config.piiKeyFile)
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
@@ -109,6 +123,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     clock,
     merchant: account,
     waitMs: config.waitMs,
+    storage: db.storage,
     isReady: () => ready,
     report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
   })
@@ -118,6 +133,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const { server, url } = await listen(answer, config)
   const traffic = watchTraffic(server)
   ready = true
+  const endCheck = db.storage.checkBeside()
   registry.start()
 
   return {
@@ -148,6 +164,7 @@ export async function startService(config: Config & { account: MerchantAccount }
       ready = false
       const endsAtMs = performance.now() + stopLimitMs
       const leftMs = () => Math.max(0, endsAtMs - performance.now())
+      endCheck()
       // At once: who waits for a sync or an import would hold up the stop.
       const registryEnded = registry.stop()
       await closeServer(server, traffic, leftMs)
@@ -156,6 +173,18 @@ export async function startService(config: Config & { account: MerchantAccount }
       db.$client.close()
       lock.release()
     },
+  }
+}
+
+/** After a sync that failed nobody is answered any more, not even that it failed: the next start reads what there is. */
+function stopWhenBroken(path: string, log: Log): StorageWatch {
+  return {
+    failed(fault, why) {
+      log.fatal(sayFault(fault, path, why))
+      process.exit(fault === 'damaged' ? startExitCode : diskExitCode)
+    },
+    filled: () => log.error(sayFault('full', path, '')),
+    freed: () => log.info('the disk of the database has space again'),
   }
 }
 

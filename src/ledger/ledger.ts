@@ -177,7 +177,8 @@ export function openLedger(db: Db): Ledger {
   const tallies = openTallies(db)
   const commit = createGroupCommit(db.$client, {
     beforeCommit: books.write,
-    afterCommit() {
+    afterCommit(jobs) {
+      db.storage.wrote(jobs)
       counts.add(endings)
       endings = []
     },
@@ -186,6 +187,7 @@ export function openLedger(db: Db): Ledger {
       books.forget()
       tallies.forget()
     },
+    failed: db.storage.met,
   })
   const statements = prepare(db)
   const hot = prepareHotRows(db.$client)

@@ -137,6 +137,7 @@ export async function openRig(
     clock,
     merchant: { mode, mchid: account.mchid },
     waitMs,
+    storage: db.storage,
     isReady: () => state.ready,
     report: cause => failures.push(cause),
   }
