@@ -1,0 +1,80 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'vitest'
+import { brokenInvariants, sentTo, type Told } from './invariants.ts'
+import { type Rig, readJson } from './rig.ts'
+import { aRandom } from './rules.ts'
+
+/** `npm run torture` sets FULL for the figures; otherwise the short forms run. */
+export const full = <T>(figures: T, short: T): T => (process.env['FULL'] === '1' ? figures : short)
+
+/** `ms` counts from the moment the order was due, whenever it was posted. */
+export type Poured = Told & { ms: number }
+
+/** Calls `act` at random moments, so often on average, and waits for nobody. Resolves when the last has begun. */
+export async function arrive(
+  count: number,
+  perSecond: number,
+  act: (n: number, dueMs: number) => void,
+  seed = 1,
+): Promise<void> {
+  const random = aRandom(seed)
+  let dueMs = performance.now()
+  for (let n = 0; n < count; n++) {
+    dueMs += (-Math.log(1 - random()) * 1000) / perSecond
+    const earlyMs = dueMs - performance.now()
+    if (earlyMs > 0) await sleep(earlyMs)
+    act(n, dueMs)
+  }
+}
+
+/** Posts so many orders of store 1001, at random moments, and gathers what was said of each. */
+export async function pour(
+  rig: Rig,
+  prefix: string,
+  count: number,
+  perSecond: number,
+  facts: (n: number) => object = () => ({}),
+): Promise<Poured[]> {
+  const answers: Promise<Poured>[] = []
+  await arrive(count, perSecond, (n, dueMs) => {
+    answers.push(post(rig, `${prefix}-${n}`, facts(n), dueMs))
+  })
+  return Promise.all(answers)
+}
+
+async function post(rig: Rig, no: string, facts: object, dueMs: number): Promise<Poured> {
+  const answer = await rig.assign(no, { store_id: 1001, ...facts })
+  const ms = performance.now() - dueMs
+  expect([200, 202]).toContain(answer.status)
+  const { status, guide_id, generation } = await readJson(answer)
+  return { outTradeNo: no, status, guideId: guide_id, generation: Number(generation), ms }
+}
+
+export function quantile(samples: readonly number[], q: number): number {
+  const sorted = samples.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
+}
+
+export function statuses({ db }: Rig): Record<string, number> {
+  const rows = db.$client
+    .prepare<[], { status: string; count: number }>(
+      'SELECT status, count(*) AS count FROM orders GROUP BY status',
+    )
+    .all()
+  return Object.fromEntries(rows.map(({ status, count }) => [status, count]))
+}
+
+export function attemptsOf({ db }: Rig): number {
+  return db.$client.prepare<[], number>('SELECT sum(attempt_count) FROM orders').pluck().get() ?? 0
+}
+
+export async function expectSound(rig: Rig, told: readonly Told[]): Promise<void> {
+  const sent = await sentTo(rig)
+  const db = rig.db.$client
+  expect(brokenInvariants({ db, sent, told, nowMs: Date.now() })).toEqual([])
+}
+
+/** A figure for docs/measured.md; the short forms keep quiet. */
+export function tell(figures: Record<string, unknown>): void {
+  if (full(true, false)) process.stdout.write(`${JSON.stringify(figures)}\n`)
+}
