@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { getRequestListener } from '@hono/node-server'
 import type { Keys } from './access/keys.ts'
 import type { Assignments } from './assignment/assignments.ts'
 import type { Reports } from './assignment/reports.ts'
@@ -6,6 +7,7 @@ import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
 import { limitBodies } from './http/body.ts'
+import { keepDoor } from './http/door.ts'
 import { createGate, createRouter } from './http/edge.ts'
 import { createGuideRoutes } from './http/guides.ts'
 import { createKeyRoutes } from './http/keys.ts'
@@ -49,8 +51,9 @@ export function createApp(deps: {
     const asked = context.req.header('x-request-id')
     const requestId = asked && requestIdPattern.test(asked) ? asked : randomUUID()
     context.set('requestId', requestId)
-    await next()
+    // Before the answer: one that is touched again is streamed, at three times the price.
     context.header('X-Request-Id', requestId)
+    await next()
     // A client that keeps its connection would hold up the stop.
     if (!isReady()) context.header('Connection', 'close')
   })
@@ -100,6 +103,14 @@ export function createApp(deps: {
     return answer
   })
   return app
+}
+
+/** What a server calls for each request: the app, behind its door. */
+export function createListener(
+  { fetch }: ReturnType<typeof createApp>,
+  { admits }: Pick<Assignments, 'admits'>,
+) {
+  return keepDoor(admits, getRequestListener(fetch))
 }
 
 /** The methods that a path has, from the routes themselves. */

@@ -120,6 +120,9 @@ export class AppError extends Error {
   }
 }
 
+export const overloaded = (): AppError =>
+  new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
+
 /** The disk is full: nothing was written, and reads go on. */
 export function isStorageFull(cause: unknown): boolean {
   return cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_FULL'

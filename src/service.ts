@@ -1,10 +1,9 @@
-import type { Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { createAdaptorServer } from '@hono/node-server'
 import { installAdminKey } from './access/admin-key-file.ts'
 import { openKeys } from './access/keys.ts'
-import { createApp } from './app.ts'
+import { createApp, createListener } from './app.ts'
 import { createAssignments } from './assignment/assignments.ts'
 import { createReports } from './assignment/reports.ts'
 import { systemClock } from './clock.ts'
@@ -114,7 +113,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   // An order that an earlier process left waits for nothing; a new directory is claimed only for keys that fit.
   await Promise.all([upstream.check(), assignments.resume()])
   mirror.claim(account)
-  const { server, url } = await listen(app.fetch, config)
+  const { server, url } = await listen(createListener(app, assignments), config)
   const traffic = watchTraffic(server)
   ready = true
   registry.start()
@@ -156,22 +155,18 @@ export async function startService(config: Config & { account: MerchantAccount }
   }
 }
 
-type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch']
-
 async function listen(
-  fetch: Fetch,
+  listener: RequestListener,
   { host, port }: Config,
 ): Promise<{ server: Server; url: string }> {
-  const server = createAdaptorServer({
-    fetch,
-    serverOptions: {
-      headersTimeout: 5_000,
-      requestTimeout: 10_000,
-      connectionsCheckingInterval: 1_000,
-      keepAliveTimeout: 65_000,
-      maxHeaderSize: 8 * 1024,
-    },
-  }) as Server
+  const options = {
+    headersTimeout: 5_000,
+    requestTimeout: 10_000,
+    connectionsCheckingInterval: 1_000,
+    keepAliveTimeout: 65_000,
+    maxHeaderSize: 8 * 1024,
+  }
+  const server = createServer(options, listener)
   await new Promise<void>((done, fail) => {
     server.once('error', (cause: NodeJS.ErrnoException) => fail(sayListenFault(cause, host, port)))
     server.listen(port, host, done)

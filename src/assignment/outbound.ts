@@ -39,7 +39,7 @@ export type Outbound = {
 
 type Lane = { pace: Pace; budget: Budget; account: Breaker }
 
-const hostBreaker = { afterFailures: 8, firstPauseMs: 250, longestPauseMs: 2000 }
+const hostBreaker = { afterFailures: 8, firstPauseMs: 250, longestPauseMs: 1000 }
 const accountBreaker = { afterFailures: 3, firstPauseMs: 2000, longestPauseMs: 30_000 }
 const laneBudget = { most: 100, floorPerSecond: 1 }
 /**

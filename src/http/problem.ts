@@ -10,7 +10,7 @@ import {
   type Words,
   wordsIn,
 } from '../errors.ts'
-import { preferredLanguage } from './language.ts'
+import { type Language, preferredLanguage } from './language.ts'
 
 export const problemSchema = z
   .object({
@@ -57,8 +57,13 @@ export function answerProblem(
 ): Response {
   const fault = context.req.raw.signal.aborted ? brokenOff() : asAppError(thrown)
   if (fault.code === 'internal') report(thrown)
-  const { status, title, zh } = errorTable[fault.code]
   const language = preferredLanguage(context.req.header('accept-language'))
+  const { status, headers, text } = sayProblem(fault, language)
+  return context.body(text, status, headers)
+}
+
+export function sayProblem(fault: AppError, language: Language) {
+  const { status, title, zh } = errorTable[fault.code]
   const errors = fault.fields.map(field => ({
     ...field,
     message: wordsIn(language, field.message),
@@ -80,7 +85,7 @@ export function answerProblem(
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
   if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
   if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
-  return context.body(JSON.stringify(problem), status, headers)
+  return { status, headers, text: JSON.stringify(problem) }
 }
 
 /** The client went away in the middle of its body; nobody reads this answer. */

@@ -4,13 +4,14 @@ import {
   attemptsOf,
   expectSound,
   full,
+  openRigFor,
   type Poured,
   pour,
   quantile,
   statuses,
   tell,
 } from '../support/pour.ts'
-import { eventually, openRig, type Rig } from '../support/rig.ts'
+import { eventually, type Rig } from '../support/rig.ts'
 
 let rig: Rig
 let primary: ChaosProxy
@@ -26,7 +27,7 @@ afterEach(async () => {
 async function openStorm(options: { windowMs?: number; waitMs?: number } = {}): Promise<void> {
   primary = await openChaosProxy(7)
   backup = await openChaosProxy(8)
-  rig = await openRig({ ...options, hosts: url => [primary.toward(url), backup.toward(url)] })
+  rig = await openRigFor({ ...options, hosts: url => [primary.toward(url), backup.toward(url)] })
   await rig.openStore(1001, 6)
 }
 

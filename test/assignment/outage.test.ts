@@ -4,12 +4,13 @@ import {
   attemptsOf,
   expectSound,
   full,
+  openRigFor,
   type Poured,
   pour,
   statuses,
   tell,
 } from '../support/pour.ts'
-import { eventually, openRig, type Rig, readJson } from '../support/rig.ts'
+import { eventually, type Rig, readJson } from '../support/rig.ts'
 import { aRandom } from '../support/rules.ts'
 
 let rig: Rig
@@ -21,7 +22,7 @@ afterEach(async () => {
 const sleep = (ms: number) => new Promise(done => setTimeout(done, ms))
 
 it('assigns every order inside its window though three calls in ten fail, in every way there is', async () => {
-  rig = await openRig({ windowMs: 30_000, waitMs: 300 })
+  rig = await openRigFor({ windowMs: 30_000, waitMs: 300 })
   await rig.openStore(1001, 6)
   await rig.control('PUT', '/faults', {
     rates: {
@@ -47,16 +48,16 @@ it('assigns every order inside its window though three calls in ten fail, in eve
 
 it('makes no storm while WeChat Pay is away, and assigns what it kept within seconds after', async () => {
   const [outageMs, stretches] = full([60_000, 6], [4000, 1])
-  rig = await openRig({ windowMs: 120_000, waitMs: 100 })
+  rig = await openRigFor({ windowMs: 120_000, waitMs: 100 })
   await rig.openStore(1001, 6)
   await rig.control('POST', '/outage', { for_ms: outageMs })
   const backMs = performance.now() + outageMs
-  const perStretch = full(1000, 350)
+  const perStretch = full(500, 350)
   const answers: Poured[] = []
   const attempts = []
   for (let n = 0; n < stretches; n++) {
     const before = attemptsOf(rig)
-    answers.push(...(await pour(rig, `O${n}`, perStretch, 100)))
+    answers.push(...(await pour(rig, `O${n}`, perStretch, full(50, 100))))
     attempts.push(attemptsOf(rig) - before)
     expect(attempts[n]).toBeLessThanOrEqual(perStretch * 1.2 + full(0, 20))
   }
@@ -68,7 +69,7 @@ it('makes no storm while WeChat Pay is away, and assigns what it kept within sec
 }, 120_000)
 
 it('sends nothing after the window and leaves nothing pending, however short the window and slow the answer', async () => {
-  rig = await openRig({ windowMs: 60_000, waitMs: 50 })
+  rig = await openRigFor({ windowMs: 60_000, waitMs: 50 })
   await rig.openStore(1001, 6)
   await rig.control('PUT', '/faults', { latency_ms: { p50: 60, p99: 3000 } })
   const random = aRandom(3)
@@ -102,7 +103,7 @@ function stuckFor(nowMs: number): number {
 }
 
 it('goes on with the backup host while the primary is dead, and loses no order', async () => {
-  rig = await openRig({ hosts: url => ['http://127.0.0.1:9', url], waitMs: 1000 })
+  rig = await openRigFor({ hosts: url => ['http://127.0.0.1:9', url], waitMs: 1000 })
   await rig.openStore(1001, 6)
   const count = 150
   const answers = await pour(rig, 'P', count, 100)
@@ -113,7 +114,7 @@ it('goes on with the backup host while the primary is dead, and loses no order',
 }, 20_000)
 
 it('stops calling for a merchant whose account is refused, keeps the orders, and assigns them once that is mended', async () => {
-  rig = await openRig({ windowMs: 60_000, waitMs: 50 })
+  rig = await openRigFor({ windowMs: 60_000, waitMs: 50 })
   await rig.openStore(1001, 6)
   await rig.control('PUT', '/faults', { rates: { no_auth: 1 } })
   const count = 150

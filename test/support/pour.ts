@@ -1,11 +1,31 @@
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { brokenInvariants, sentTo, type Told } from './invariants.ts'
-import { type Rig, readJson } from './rig.ts'
+import { openRig, type Rig, readJson, scratchDir } from './rig.ts'
 import { aRandom } from './rules.ts'
+import { startSimulatorProcess } from './service-process.ts'
 
 /** `npm run torture` sets FULL for the figures; otherwise the short forms run. */
 export const full = <T>(figures: T, short: T): T => (process.env['FULL'] === '1' ? figures : short)
+
+/** A rig whose simulator, for the figures, has a process of its own: what is measured is the service. */
+export async function openRigFor(options: Parameters<typeof openRig>[0]): Promise<Rig> {
+  if (!full(true, false)) return openRig(options)
+  const stateDir = scratchDir()
+  const { url, end } = await startSimulatorProcess(stateDir)
+  const stop = async () => {
+    await end('SIGTERM')
+    rmSync(stateDir, { recursive: true })
+  }
+  const running = { url, stateDir, port: Number(new URL(url).port), stop }
+  const rig = await openRig({ ...options, simulator: { running, stateDir } })
+  const close = async () => {
+    await rig.close()
+    await stop()
+  }
+  return { ...rig, close }
+}
 
 /** `ms` counts from the moment the order was due, whenever it was posted. */
 export type Poured = Told & { ms: number }
