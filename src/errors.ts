@@ -141,6 +141,9 @@ export function sayCause(cause: unknown): string {
   return 'code' in cause ? `${cause.code}: ${cause.message}` : cause.message
 }
 
+export const overloaded = (): AppError =>
+  new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
+
 export function isStorageFull(cause: unknown): boolean {
   return storageFaultOf(cause) === 'full'
 }
