@@ -58,18 +58,14 @@ const readMs = 4
 const noTrace = '{"steps":[],"blocked":[],"asked":{"owner":null,"sticky":null},"turn":null}'
 
 /** The read side of the ledger. A report reads a snapshot of its own, so that what is written meanwhile does not tear it. */
-export function openHistory(db: Db, maxReaders = 4) {
+export function openHistory(db: Db, { maxReaders = 4, maxLogPages = 16_000 } = {}) {
+  const lookAtLog = db.$client.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)')
   let readers = 0
+  let snapshots = 0
 
   /** Makes a report that reads no snapshot when its turn among the others has come. */
   async function admit<T>(report: () => Promise<T>): Promise<T> {
-    if (readers >= maxReaders) {
-      throw new AppError(
-        'overloaded',
-        { en: 'Other reports are being made.', zh: '其他报表正在生成。' },
-        { retryAfterSeconds: 5 },
-      )
-    }
+    if (readers >= maxReaders) throw othersAreMade()
     readers += 1
     try {
       return await report()
@@ -78,19 +74,41 @@ export function openHistory(db: Db, maxReaders = 4) {
     }
   }
 
+  /**
+   * The log begins anew only once it is moved into the database and nobody reads it: reports that follow one another
+   * without a gap would let it grow for as long as they do.
+   */
+  function holdLogDown(): void {
+    if ((lookAtLog.get()?.log ?? 0) < maxLogPages) return
+    if (snapshots > 0) throw othersAreMade()
+    // Whoever reads after this reads the database alone, and holds up nothing.
+    db.$client.pragma('wal_checkpoint(PASSIVE)')
+  }
+
   return {
     admit,
 
     read: <T>(report: (snapshot: Snapshot) => Promise<T>): Promise<T> =>
       admit(async () => {
+        holdLogDown()
         const client = openSnapshot(db)
+        snapshots += 1
         try {
           return await report(snapshotOf(client))
         } finally {
+          snapshots -= 1
           client.close()
         }
       }),
   }
+}
+
+function othersAreMade(): AppError {
+  return new AppError(
+    'overloaded',
+    { en: 'Other reports are being made.', zh: '其他报表正在生成。' },
+    { retryAfterSeconds: 5 },
+  )
 }
 
 function snapshotOf(client: Db['$client']): Snapshot {
