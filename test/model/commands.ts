@@ -21,9 +21,9 @@ const command = (name: string, run: (sequence: Sequence) => Promise<void>): Comm
   toString: () => name,
 })
 
-/** Of the orders there are; null when there is none yet. */
+/** Of the orders there are, the newest first; null when there is none yet. */
 function pick({ shop }: Sequence, index: number): Kept | null {
-  return shop.orders[index % Math.max(1, shop.orders.length)] ?? null
+  return shop.orders.at(-1 - (index % Math.max(1, shop.orders.length))) ?? null
 }
 
 function bodyOf(posted: Posted, { hours }: Sequence): Record<string, unknown> {
@@ -331,23 +331,30 @@ const posted = fc.record({
   amount: fc.constantFrom(null, 100),
   ageMs: fc.constantFrom(0, 0, 0, 8000, 10_000),
 })
-const fates = fc.array(
-  fc.record({
-    kind: fc.constantFrom<Fate['kind']>(
-      'accept',
-      'refuse_guide',
-      'refuse_guide',
-      'refuse_order',
-      'refuse_account',
-      'throttle',
-      'not_sent',
-      'fail',
-      'lose',
-      'forge',
-    ),
-    afterMs: fc.constantFrom(1, 1, 1, 53, 907, 1901, 5000),
-  }),
-  { maxLength: 4 },
+const afterMs = fc.constantFrom(1, 1, 1, 53, 907, 1901, 5000)
+const kind = fc.constantFrom<Fate['kind']>(
+  'accept',
+  'refuse_guide',
+  'refuse_guide',
+  'refuse_order',
+  'refuse_account',
+  'throttle',
+  'not_sent',
+  'fail',
+  'lose',
+  'forge',
+)
+const fates = fc.oneof(
+  { weight: 5, arbitrary: fc.array(fc.record({ kind, afterMs }), { maxLength: 4 }) },
+  // Carried out, and the answer is long in coming; whoever asks again meanwhile is told to wait.
+  {
+    weight: 1,
+    arbitrary: fc.constant<Fate[]>([
+      { kind: 'accept', afterMs: 5000 },
+      { kind: 'throttle', afterMs: 1 },
+      { kind: 'throttle', afterMs: 1 },
+    ]),
+  },
 )
 const member = fc
   .record({

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { bugs } from './bugs.ts'
+import { modelBugs } from './model-bugs.ts'
 import { plant } from './plant.ts'
 
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')
 
-it.each(bugs)('$name can be planted, and its test is there', bug => {
+it.each([...bugs, ...modelBugs])('$name can be planted, and its test is there', bug => {
   expect(plant(read(bug.file), bug)).not.toBe(read(bug.file))
   expect(read(bug.caughtBy.file)).toContain(bug.caughtBy.title)
 })

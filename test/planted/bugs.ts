@@ -48,7 +48,10 @@ export const bugs: readonly Bug[] = [
     })`,
       ],
     ],
-    caughtBy: { file: 'test/model/sequences.test.ts', title: 'sequences of what may happen' },
+    caughtBy: {
+      file: 'test/model/sequences.test.ts',
+      title: 'sequences of what may happen to a store',
+    },
   },
   {
     name: 'no fingerprint',
