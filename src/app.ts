@@ -8,6 +8,7 @@ import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
 import { limitBodies } from './http/body.ts'
+import { keepDoor } from './http/door.ts'
 import { createGate, createRouter, requestIdPattern } from './http/edge.ts'
 import { createExpressLane } from './http/express-lane.ts'
 import { createGuideRoutes } from './http/guides.ts'
@@ -36,20 +37,23 @@ export type AppDeps = {
   clock: Clock
   merchant: { mode: 'direct' | 'partner'; mchid: string }
   waitMs: number
+  /** Is told of whatever a caller's request threw. */
+  storage: { met(cause: unknown): void; isFull(): boolean }
   /** False while the service starts or stops. */
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */
   report(cause: unknown, requestId: string): void
 }
 
-/** The whole HTTP service for a server of Node: the express lane, and the app for whatever does not fit it. */
+/** What a server calls for each request: a door, the express lane, and the app for whatever does not fit it. */
 export function createListener(deps: AppDeps): RequestListener {
-  return createExpressLane({ ...deps, router: getRequestListener(createApp(deps).fetch) })
+  const router = getRequestListener(createApp(deps).fetch)
+  return keepDoor(deps.assignments.admits, createExpressLane({ ...deps, router }))
 }
 
 /** The whole HTTP app from its dependencies; does nothing until it is asked. */
 export function createApp(deps: AppDeps) {
-  const { keys, clock, isReady, report } = deps
+  const { keys, clock, storage, isReady, report } = deps
   const app = createRouter()
   const gate = createGate(keys, clock)
 
@@ -57,8 +61,9 @@ export function createApp(deps: AppDeps) {
     const asked = context.req.header('x-request-id')
     const requestId = asked && requestIdPattern.test(asked) ? asked : randomUUID()
     context.set('requestId', requestId)
-    await next()
+    // Before the answer: one that is touched again is streamed, at three times the price.
     context.header('X-Request-Id', requestId)
+    await next()
     // A client that keeps its connection would hold up the stop.
     if (!isReady()) context.header('Connection', 'close')
   })
@@ -102,6 +107,7 @@ export function createApp(deps: AppDeps) {
     return answer
   })
   app.onError((thrown, context) => {
+    storage.met(thrown)
     const { requestId } = context.var
     const answer = answerProblem(thrown, context, cause => report(cause, requestId))
     answer.headers.set('X-Request-Id', requestId)

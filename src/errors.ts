@@ -120,9 +120,32 @@ export class AppError extends Error {
   }
 }
 
-/** The disk is full: nothing was written, and reads go on. */
+export type StorageFault = 'full' | 'broken' | 'damaged'
+
+/**
+ * What SQLite says of the disk. `full`: nothing was written, reads go on, and later it may be written. `broken`: what is
+ * on the disk is known only to whoever reads it anew; after a sync that failed, the next one says nothing of the bytes of
+ * the first. `damaged`: the file is not what was written.
+ */
+export function storageFaultOf(cause: unknown): StorageFault | null {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  // The index of the log that could not grow, for want of space as well.
+  if (/^(SQLITE_FULL|SQLITE_IOERR_SHMSIZE|storage_full)$/.test(code)) return 'full'
+  if (code.startsWith('SQLITE_IOERR')) return 'broken'
+  return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' ? 'damaged' : null
+}
+
+/** With the code, which says more than SQLite's sentence. */
+export function sayCause(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause)
+  return 'code' in cause ? `${cause.code}: ${cause.message}` : cause.message
+}
+
+export const overloaded = (): AppError =>
+  new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
+
 export function isStorageFull(cause: unknown): boolean {
-  return cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_FULL'
+  return storageFaultOf(cause) === 'full'
 }
 
 export const storageFull = (): AppError =>
@@ -138,11 +161,14 @@ export const orderNotFound = (outTradeNo: string): AppError =>
     zh: `这里没有订单 ${outTradeNo}。`,
   })
 
-/** A mistake in the surroundings that ends the process at start, said in one sentence (exit 78, EX_CONFIG). */
+/** EX_CONFIG: started again as it is, it would end again. */
+export const startExitCode = 78
+
+/** A mistake in the surroundings that ends the process at start, said in one sentence. */
 export class StartError extends Error {
   readonly exitCode: number
 
-  constructor(sentence: string, exitCode = 78) {
+  constructor(sentence: string, exitCode = startExitCode) {
     super(sentence)
     this.name = 'StartError'
     this.exitCode = exitCode

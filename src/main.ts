@@ -1,8 +1,9 @@
-import { loadConfig } from './config.ts'
-import { startDemo } from './demo/demo.ts'
+import { constants } from 'node:os'
+import './quick-start.ts'
+import { type Config, loadConfig, type MerchantAccount } from './config.ts'
 import { StartError } from './errors.ts'
-import { openLog } from './log.ts'
-import { type Service, startService } from './service.ts'
+import { type Log, openLog } from './log.ts'
+import type { Service } from './service.ts'
 
 async function main(): Promise<void> {
   // What the service writes is for its own user.
@@ -13,14 +14,24 @@ async function main(): Promise<void> {
   let service: Promise<Service> | null = null
   // Before the start: a signal that comes meanwhile would end the process.
   if (account) reloadOnSignal(() => service)
-  service = account ? startService({ ...config, account }, log) : null
-  const starting = service ?? startDemo(config, log, text => process.stdout.write(text))
+  service = account ? serve({ ...config, account }, log) : null
+  const starting = service ?? demonstrate(config, log)
   stopOnSignal(async () => (await starting).stop())
   const { url } = await starting
   if (account) {
     log.info({ url, mode: account.mode, hosts: account.baseUrls }, 'listening')
     log.info(`The admin key is in ${config.adminKeyFile}`)
   }
+}
+
+async function serve(config: Config & { account: MerchantAccount }, log: Log): Promise<Service> {
+  const { startService } = await import('./service.ts')
+  return startService(config, log)
+}
+
+async function demonstrate(config: Config, log: Log) {
+  const { startDemo } = await import('./demo/demo.ts')
+  return startDemo(config, log, text => process.stdout.write(text))
 }
 
 /** The key files may have changed since the start; the environment cannot. */
@@ -34,12 +45,19 @@ function reloadOnSignal(starting: () => Promise<Service> | null): void {
   })
 }
 
-/** The first signal finishes what was accepted; the second ends the process at once. */
+/** npm hands on the Ctrl-C that the terminal has sent to us already. */
+const sameKeyMs = 300
+
+/** The first signal finishes what was accepted; another ends the process at once, as if it were not caught. */
 function stopOnSignal(stop: () => Promise<void>): void {
-  let stopping = false
-  const onSignal = () => {
-    if (stopping) process.exit(1)
-    stopping = true
+  let firstMs: number | null = null
+  const onSignal = (signal: 'SIGTERM' | 'SIGINT') => {
+    const nowMs = performance.now()
+    if (firstMs !== null) {
+      if (nowMs - firstMs > sameKeyMs) process.exit(128 + constants.signals[signal])
+      return
+    }
+    firstMs = nowMs
     stop().then(
       () => process.exit(0),
       cause => fail(cause),

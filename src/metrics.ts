@@ -1,6 +1,7 @@
-import { Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import type { Assignments } from './assignment/assignments.ts'
 import type { Clock } from './clock.ts'
+import type { Ledger } from './ledger/ledger.ts'
 import type { Mirror } from './mirror/mirror.ts'
 
 export type Metrics = { readonly contentType: string; text(): Promise<string> }
@@ -9,15 +10,38 @@ export type Metrics = { readonly contentType: string; text(): Promise<string> }
 export function createMetrics({
   mirror,
   assignments,
+  ledger,
   clock,
 }: {
   mirror: Mirror
   assignments: Assignments
+  ledger: Ledger
   clock: Clock
 }): Metrics {
   const registry = new Registry()
   const registers = [registry]
 
+  new Counter({
+    name: 'smartguide_orders_settled_total',
+    help: 'Orders settled since the start, by what came of them; a later generation settles its order anew.',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [outcome, count] of Object.entries(ledger.outcomes().settled)) {
+        this.inc({ outcome }, count)
+      }
+    },
+  })
+  new Counter({
+    name: 'smartguide_orders_found_too_late_total',
+    help: 'Orders settled as something else, and paid before WeChat Pay had accepted the guide, as was told later.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(ledger.outcomes().foundTooLate)
+    },
+  })
   new Gauge({
     name: 'smartguide_platform_auto_assign_merchants',
     help: 'Merchants whose orders are skipped because WeChat Pay assigns by itself.',

@@ -1,15 +1,18 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setImmediate as nextTick } from 'node:timers/promises'
 import { installAdminKey } from './access/admin-key-file.ts'
 import { openKeys } from './access/keys.ts'
 import { createListener } from './app.ts'
 import { createAssignments } from './assignment/assignments.ts'
 import { createReports } from './assignment/reports.ts'
-import { systemClock } from './clock.ts'
+import { systemClock, within } from './clock.ts'
 import type { Config, MerchantAccount } from './config.ts'
 import { openDatabase, takeDataDir } from './db/open.ts'
-import { StartError } from './errors.ts'
+import { diskExitCode, sayFault, sayUnusable } from './db/refusals.ts'
+import type { StorageWatch } from './db/storage.ts'
+import { isStorageFull, StartError, startExitCode, storageFaultOf } from './errors.ts'
 import { discreet } from './guides/discreet.ts'
 import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
@@ -25,7 +28,8 @@ import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
 
-const stopLimitMs = 10_000
+// Containers are killed 10 s after the signal.
+const stopLimitMs = 9_000
 const syncEveryMs = 6 * 3_600_000
 const lingerMs = 3_000
 const quietMs = 150
@@ -36,10 +40,19 @@ const quietMs = 150
  * @throws StartError
  */
 export async function startService(config: Config & { account: MerchantAccount }, log: Log) {
+  const path = join(config.dataDir, 'smartguide.db')
+  try {
+    return await openService(config, path, log)
+  } catch (cause) {
+    throw storageFaultOf(cause) === null ? cause : sayUnusable(cause, path)
+  }
+}
+
+async function openService(config: Config & { account: MerchantAccount }, path: string, log: Log) {
   const { account, dataDir } = config
   const clock = systemClock
   const lock = takeDataDir(dataDir)
-  const db = openDatabase(join(dataDir, 'smartguide.db'))
+  const db = openDatabase(path, stopWhenBroken(path, log))
   const mirror = openMirror(db)
   mirror.refuseOther(account)
   const keys = openKeys(db)
@@ -51,7 +64,10 @@ export async function startService(config: Config & { account: MerchantAccount }
   })
   const { client } = upstream
 
-  const failed = (cause: unknown) => log.error({ err: cause }, 'background work failed')
+  const failed = (cause: unknown) => {
+    db.storage.met(cause)
+    if (!isStorageFull(cause)) log.error({ err: cause }, 'background work failed')
+  }
   const vault = openVault(db, config.piiKeyFile)
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
@@ -107,6 +123,7 @@ export async function startService(config: Config & { account: MerchantAccount }
     clock,
     merchant: account,
     waitMs: config.waitMs,
+    storage: db.storage,
     isReady: () => ready,
     report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
   })
@@ -116,6 +133,7 @@ export async function startService(config: Config & { account: MerchantAccount }
   const { server, url } = await listen(answer, config)
   const traffic = watchTraffic(server)
   ready = true
+  const endCheck = db.storage.checkBeside()
   registry.start()
 
   return {
@@ -144,14 +162,29 @@ export async function startService(config: Config & { account: MerchantAccount }
     /** Finishes what was accepted, within a limit, and closes everything. */
     async stop(): Promise<void> {
       ready = false
+      const endsAtMs = performance.now() + stopLimitMs
+      const leftMs = () => Math.max(0, endsAtMs - performance.now())
+      endCheck()
       // At once: who waits for a sync or an import would hold up the stop.
       const registryEnded = registry.stop()
-      await closeServer(server, traffic)
-      await Promise.race([Promise.all([assignments.drain(), registryEnded]), after(stopLimitMs)])
-      await Promise.race([upstream.close(), after(1000)])
+      await closeServer(server, traffic, leftMs)
+      await within(Promise.all([assignments.drain(), registryEnded]), leftMs())
+      await within(upstream.close(), Math.min(1000, leftMs()))
       db.$client.close()
       lock.release()
     },
+  }
+}
+
+/** After a sync that failed nobody is answered any more, not even that it failed: the next start reads what there is. */
+function stopWhenBroken(path: string, log: Log): StorageWatch {
+  return {
+    failed(fault, why) {
+      log.fatal(sayFault(fault, path, why))
+      process.exit(fault === 'damaged' ? startExitCode : diskExitCode)
+    },
+    filled: () => log.error(sayFault('full', path, '')),
+    freed: () => log.info('the disk of the database has space again'),
   }
 }
 
@@ -192,13 +225,19 @@ type Traffic = { underWay: number; lastMs: number }
  * Lets the traffic end: answers say by now that the connection closes, and a listener that is shut at once would cut off
  * requests already on the wire. A connection that asks nothing holds up nobody.
  */
-async function closeServer(server: Server, traffic: Traffic): Promise<void> {
-  const startMs = performance.now()
-  const isQuiet = () =>
+async function closeServer(server: Server, traffic: Traffic, leftMs: () => number): Promise<void> {
+  const isQuietSince = (startMs: number) =>
     traffic.underWay === 0 && performance.now() - Math.max(traffic.lastMs, startMs) > quietMs
-  while (!isQuiet() && performance.now() - startMs < lingerMs) await after(10)
+  const startMs = performance.now()
+  do {
+    await after(10)
+    // Once the sockets were read: a busy loop leaves requests unread, and to close is to cut them off.
+    await nextTick()
+  } while (!isQuietSince(startMs) && performance.now() - startMs < lingerMs)
   server.close()
-  while (traffic.underWay > 0 && performance.now() - startMs < stopLimitMs) await after(10)
+  // Who was let in at the last moment is heard.
+  const closedMs = performance.now()
+  while (!isQuietSince(closedMs) && leftMs() > 0) await after(10)
   server.closeAllConnections()
 }
 
@@ -215,5 +254,5 @@ function watchTraffic(server: Server): Traffic {
 }
 
 function after(ms: number): Promise<void> {
-  return new Promise(done => setTimeout(done, ms).unref())
+  return new Promise(done => setTimeout(done, ms))
 }

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, within } from '../clock.ts'
-import { AppError, orderNotFound } from '../errors.ts'
-import type { Attempt, Ledger, Order, OrderKey } from '../ledger/ledger.ts'
+import { AppError, orderNotFound, overloaded } from '../errors.ts'
+import type { Attempt, Ledger, Order, OrderKey, Resolution } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
+import { createAdmission } from './admission.ts'
 import { differingFields, type PostedFacts, printFacts } from './facts.ts'
 import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
 import { createMeter } from './meter.ts'
@@ -18,6 +19,8 @@ export type PostedOrder = OrderKey & PostedFacts
 export type Answered = { order: Order; isReplay: boolean }
 
 export type Assignments = {
+  /** Asked before anything is read of a posted order: false when more come than can be served, and this one is refused. */
+  admits(): boolean
   /**
    * Decides, records, calls; resolves when the order is settled or deferred, or after `waitMs`, whichever is first.
    *
@@ -54,8 +57,9 @@ type Flight = Window & {
 
 const maxAttemptsWhileAwaited = 3
 const pauseAfterFailureMs = 1000
-/** So many in the air, and more, may be too many. */
+/** So many in the air, and more, may be too many; and, for a process that cannot keep up, so few. */
 const crowded = 500
+const few = 64
 const leastWaitMs = 800
 
 export function createAssignments(deps: {
@@ -89,6 +93,7 @@ export function createAssignments(deps: {
   const { opensAtMs } = outbound
   const outbox = createOutbox({ ledger, clock, send: sendAgain, opensAtMs, failed })
   const landings = createMeter()
+  const { admits } = createAdmission({ clock, backlogMs: () => backlogMs(few) })
   let draining = false
 
   const flying: FlightDeps = {
@@ -171,12 +176,16 @@ export function createAssignments(deps: {
 
   /** What could not be answered in time is refused at once, so that the rest is answered in time. */
   function refuseOverload(waitMs: number): void {
-    const { size } = flights
-    const perSecond = size < crowded ? 0 : landings.perSecond(clock.monotonicMs())
+    const isLate = backlogMs(crowded) > Math.max(waitMs, leastWaitMs)
+    if (flights.size < maxInFlight && !isLate) return
+    throw overloaded()
+  }
+
+  /** How long it takes until all have landed, if there are so many at all, at the rate of the last second. */
+  function backlogMs(atLeast: number): number {
+    const perSecond = flights.size < atLeast ? 0 : landings.perSecond(clock.monotonicMs())
     // Where nobody lands at all, WeChat Pay is silent, and the orders are kept.
-    const isLate = perSecond > 0 && (size / perSecond) * 1000 > Math.max(waitMs, leastWaitMs)
-    if (size < maxInFlight && !isLate) return
-    throw new AppError('overloaded', 'Too many orders are in the air.', { retryAfterSeconds: 1 })
+    return perSecond > 0 ? (flights.size / perSecond) * 1000 : 0
   }
 
   function takeIn(posted: PostedOrder, facts: string, store: ReadyStore, waitMs: number): Flight {
@@ -184,8 +193,18 @@ export function createAssignments(deps: {
     refuseOverload(waitMs)
     outbound.welcome(posted.merchant)
     const around = lookAround(mirror, store, posted, clock.nowMs(), deps.windowMs)
-    const recorded = ledger.record({ ...posted, facts }, view => resolve(posted, around, view))
+    const recorded = ledger.record({ ...posted, facts }, view => {
+      const resolution = resolve(posted, around, view)
+      if (resolution.status === 'pending') presign(posted, resolution)
+      return resolution
+    })
     return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
+  }
+
+  function presign({ merchant, outTradeNo }: OrderKey, { guideId }: Resolution): void {
+    if (guideId === null) return
+    const subMchid = flying.subMchidOf({ merchant })
+    deps.client.presign?.({ guideId, outTradeNo, subMchid })
   }
 
   /** A flight that only reads the order is over soon; one that has it in the air is not waited for. */
@@ -208,6 +227,8 @@ export function createAssignments(deps: {
   }
 
   return {
+    admits,
+
     async assign(posted, waitMs) {
       const store = mirror.readyStore(posted.storeId, clock.nowMs())
       if (store?.merchant !== posted.merchant) {

@@ -2,13 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, within } from '../clock.ts'
 import { attemptsMade } from '../ledger/generations.ts'
 import type { Attempt, Order, Settlement, Upstream } from '../ledger/ledger.ts'
-import type { AssignRequest } from '../wechatpay/client.ts'
+import type { AssignedOrder, AssignRequest } from '../wechatpay/client.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import type { Outbound } from './outbound.ts'
 import { afterAttempt } from './retry.ts'
 
 export type Upstreams = {
   readonly hosts: readonly string[]
+  /** Told of each order before it is recorded, so that its signature is made meanwhile. Sends nothing. */
+  presign?(order: AssignedOrder): void
   assign(request: AssignRequest): Promise<Outcome>
 }
 
@@ -18,7 +20,7 @@ export type FlightDeps = {
   clock: Clock
   random(): number
   /** Null in direct mode, where the order's merchant is ourselves. */
-  subMchidOf(order: Order): string | null
+  subMchidOf(order: Pick<Order, 'merchant'>): string | null
   /** Called after each attempt. */
   noted(order: Order, attempt: Attempt, outcome: Outcome): void
 }

@@ -39,7 +39,7 @@ export type Outbound = {
 
 type Lane = { pace: Pace; budget: Budget; account: Breaker }
 
-const hostBreaker = { afterFailures: 8, firstPauseMs: 250, longestPauseMs: 2000 }
+const hostBreaker = { afterFailures: 8, firstPauseMs: 250, longestPauseMs: 1000 }
 const accountBreaker = { afterFailures: 3, firstPauseMs: 2000, longestPauseMs: 30_000 }
 const laneBudget = { most: 100, floorPerSecond: 1 }
 /**
@@ -106,6 +106,11 @@ export function createOutbound({
     return Math.max(0, Math.min(...opens) - nowMs)
   }
 
+  /** The order that tries whether a host works again should not pay for it: it is hedged soon, and for free. */
+  function isOnTrial(host: number, nowMs: number): boolean {
+    return (breakers[host]?.opensAtMs(nowMs) ?? 0) > 0
+  }
+
   function later(delayMs: number): Entry {
     return { kind: 'later', delayMs: Math.ceil(delayMs * (1 + random() / 4)) }
   }
@@ -145,7 +150,8 @@ export function createOutbound({
       for (let host = 0; host < hosts; host++) {
         // A hedge is no probe: it goes where calls come through.
         const works = host !== first && breakers[host]?.opensAtMs(nowMs) === 0
-        if (works && hedgeBudget.spend(nowMs) && breakers[host]?.pass(nowMs)) return host
+        const isAllowed = () => isOnTrial(first, nowMs) || hedgeBudget.spend(nowMs)
+        if (works && isAllowed() && breakers[host]?.pass(nowMs)) return host
       }
       return null
     },
@@ -157,6 +163,7 @@ export function createOutbound({
     },
 
     hedgeAfterMs(host) {
+      if (hosts > 1 && isOnTrial(host, clock.monotonicMs())) return shortestHedgeMs
       const p95 = hosts > 1 ? (latencies[host]?.quantile(0.95) ?? null) : null
       return p95 === null ? null : Math.max(shortestHedgeMs, 1.5 * p95)
     },

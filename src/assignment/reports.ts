@@ -4,7 +4,7 @@ import type { Order, OrderTrace } from '../ledger/ledger.ts'
 import type { Sandbox } from '../ledger/sandbox.ts'
 import { type Verified, verify, type WeightsOf } from '../ledger/verify.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
-import { type Calendar, createCalendar } from '../rules/calendar.ts'
+import { type Calendar, calendarOf } from '../rules/calendar.ts'
 import {
   type Explanation,
   explain,
@@ -199,7 +199,7 @@ function createShiftsOf(mirror: Mirror, store: Store, guideId: string): (row: Pa
   function read({ staff, roster }: PastRow['versions']) {
     const timezone = mirror.version(store, 'staff', staff)?.body.timezone ?? store.timezone
     const shifts = mirror.version(store, 'roster', roster)?.body ?? { weekly: [] }
-    return { calendar: createCalendar(timezone), presence: readRoster(shifts, [guideId]) }
+    return { calendar: calendarOf(timezone), presence: readRoster(shifts, [guideId]) }
   }
 
   return ({ versions, decidedAtMs, trace }) => {
@@ -212,7 +212,7 @@ function createShiftsOf(mirror: Mirror, store: Store, guideId: string): (row: Pa
 
 function businessDayOf(mirror: Mirror, store: Store, date: string, nowMs: number): Period {
   const { timezone, day_starts_at } = mirror.documentsAt(store, nowMs).staff.body
-  const { instantOf } = createCalendar(timezone)
+  const { instantOf } = calendarOf(timezone)
   const [day, minute] = [dayNumber(date), minutesOf(day_starts_at)]
   return { fromMs: instantOf(day, minute), toMs: instantOf(day + 1, minute) }
 }

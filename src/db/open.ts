@@ -1,13 +1,29 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { StartError } from '../errors.ts'
+import { checkWhole, isCheckedAtOnce } from './check-whole.ts'
+import { damaged, sayUnusable } from './refusals.ts'
+import { type Storage, type StorageWatch, watchStorage } from './storage.ts'
+import { brokenLog } from './write-ahead-log.ts'
 
-export type Db = BetterSQLite3Database<Record<string, never>> & { $client: Database.Database }
+export type Db = BetterSQLite3Database<Record<string, never>> & {
+  $client: Database.Database
+  storage: Storage
+}
 
 const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
 
@@ -16,26 +32,82 @@ const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.u
  *
  * @throws StartError when the file cannot be opened, is damaged, or was migrated by other code
  */
-export function openDatabase(path: string): Db {
+export function openDatabase(path: string, watch?: StorageWatch): Db {
   try {
     mkdirSync(dirname(path), { recursive: true })
+    if (!existsSync(path)) makeDatabase(path)
+    refuseDamaged(path)
+    // Not closed when it is refused: that would write the log into a file which nobody trusts.
     const client = new Database(path, { timeout: 5000 })
-    setPragmas(client)
-    const db = drizzle(client)
-    refuseForeignMigrations(client, path)
-    migrate(db, { migrationsFolder })
-    return db
+    const db = prepareDatabase(client)
+    // A log that begins anew holds nothing of a transaction that was cut off.
+    client.pragma('wal_checkpoint(PASSIVE)')
+    return Object.assign(db, { storage: watchStorage(client, watch) })
   } catch (cause) {
-    if (cause instanceof StartError) throw cause
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new StartError(`The database ${path} cannot be opened: ${why}.`)
+    throw sayUnusable(cause, path)
   }
 }
+
+/** Whole or not at all: an empty file is no database that was about to be made. */
+function makeDatabase(path: string): void {
+  if (existsSync(`${path}-wal`)) {
+    throw new StartError(
+      `The database ${path} is gone, and its log ${path}-wal is there: restore a backup, or move the log away to begin anew.`,
+    )
+  }
+  const making = `${path}.new`
+  for (const end of ['', '-wal', '-shm']) rmSync(`${making}${end}`, { force: true })
+  const client = new Database(making)
+  prepareDatabase(client)
+  client.close()
+  renameSync(making, path)
+}
+
+/** Before SQLite opens the file: it would take an empty one for a new one, and a damaged log for the end of the log. */
+function refuseDamaged(path: string): void {
+  if (statSync(path).size === 0) throw damaged(path, 'it is empty')
+  const why = brokenLog(`${path}-wal`)
+  if (why !== null) throw damaged(path, why)
+}
+
+function prepareDatabase(client: Database.Database): BetterSQLite3Database & {
+  $client: Database.Database
+} {
+  refuseForeign(client)
+  setPragmas(client)
+  const why = isCheckedAtOnce(client) ? checkWhole(client) : null
+  if (why !== null) throw damaged(client.name, why)
+  const db = drizzle(client)
+  migrate(db, { migrationsFolder })
+  const missing = missingFrom(client)
+  if (missing !== undefined) throw damaged(client.name, `${missing} is missing`)
+  return db
+}
+
+/** A table, column or index that the migrations make and the database has not. */
+function missingFrom(client: Database.Database): string | undefined {
+  const model = new Database(':memory:')
+  migrate(drizzle(model), { migrationsFolder })
+  const partsOf = (of: Database.Database) => of.prepare<[], string>(selectParts).pluck().all()
+  const parts = new Set(partsOf(client))
+  const missing = partsOf(model).find(part => !parts.has(part))
+  model.close()
+  return missing
+}
+
+const selectParts = `
+  SELECT 'column ' || t.name || '.' || c.name
+    FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'
+  UNION ALL
+  SELECT 'index ' || i.name || ' of ' || i.tbl_name || '.' || coalesce(c.name, c.seqno)
+    FROM sqlite_schema i JOIN pragma_index_info(i.name) c WHERE i.type = 'index'`
 
 // A reopened file comes up with synchronous=NORMAL whatever it was before: these belong to the connection.
 function setPragmas(client: Database.Database): void {
   client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
+  // SQLite says nothing of a checkpoint of its own that fails: the service makes them long before.
+  client.pragma('wal_autocheckpoint = 8000')
   client.pragma('foreign_keys = ON')
   client.pragma('trusted_schema = OFF')
   // A container may have no place for temporary files.
@@ -49,15 +121,18 @@ function setPragmas(client: Database.Database): void {
 }
 
 // drizzle's migrate() skips edited and out-of-order migrations without a word.
-function refuseForeignMigrations(client: Database.Database, path: string): void {
-  const known = client
-    .prepare("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'")
-    .get()
-  if (!known) return
+function refuseForeign(client: Database.Database): void {
+  const known = client.prepare<[], string>('SELECT name FROM sqlite_master').pluck().all()
+  if (known.length === 0) return
+  if (!known.includes('__drizzle_migrations')) {
+    throw new StartError(
+      `The database ${client.name} is not one of this service: move it away, or set DATA_DIR to another directory.`,
+    )
+  }
   const applied = client.prepare<[], string>(selectApplied).pluck().all()
   if (migratedBy(applied) === 'us') return
   throw new StartError(
-    `The database ${path} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
+    `The database ${client.name} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
   )
 }
 

@@ -1,10 +1,9 @@
+import '../quick-start.ts'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { StartError } from '../errors.ts'
 import { openLog } from '../log.ts'
-import { startDemo } from './demo.ts'
-import { runStream } from './stream.ts'
 
 /** `npm run demo`: a service and a simulator of its own, a stream of orders, a summary, and gone without a trace. */
 async function main(): Promise<number> {
@@ -22,6 +21,10 @@ async function main(): Promise<number> {
     account: null,
   } as const
   const interrupted = exitCodeOfSignal()
+  const [{ startDemo }, { runStream }] = await Promise.all([
+    import('./demo.ts'),
+    import('./stream.ts'),
+  ])
   const starting = startDemo(config, openLog('silent'), () => {})
   try {
     const demo = await starting

@@ -2,7 +2,7 @@ import { printFacts } from '../assignment/facts.ts'
 import { lookAround, type OrderFacts, resolve } from '../assignment/resolve.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Mirror } from '../mirror/mirror.ts'
-import { createCalendar } from '../rules/calendar.ts'
+import { calendarOf } from '../rules/calendar.ts'
 import { regular, timezone } from './shop.ts'
 
 const orderCount = 150
@@ -18,7 +18,7 @@ export async function seedYesterday(
   storeId: number,
   nowMs: number,
 ): Promise<void> {
-  const calendar = createCalendar(timezone)
+  const calendar = calendarOf(timezone)
   const yesterday = calendar.momentAt(nowMs).day - 1
   for (let index = 0; index < orderCount; index++) {
     const minute = openMinute + Math.floor(((closeMinute - openMinute) * index) / orderCount)

@@ -1,6 +1,6 @@
+import '../quick-start.ts'
 import { systemClock } from '../clock.ts'
 import { readArguments, usage } from './arguments.ts'
-import { diagnose } from './diagnose.ts'
 import { asJson, asText, isSound } from './print.ts'
 
 async function main(): Promise<number> {
@@ -13,6 +13,7 @@ async function main(): Promise<number> {
     await print(usage)
     return 0
   }
+  const { diagnose } = await import('./diagnose.ts')
   const checks = await diagnose(process.env, asked, { clock: systemClock })
   await print(asked.json ? asJson(checks) : asText(checks))
   return isSound(checks) ? 0 : 1

@@ -1,10 +1,11 @@
 import type { Guide, Guides, Profile } from '../mirror/guides.ts'
-import type { AssignRequest } from '../wechatpay/client.ts'
+import type { AssignedOrder, AssignRequest } from '../wechatpay/client.ts'
 import { maskOf } from '../wechatpay/mask.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 
 type Assigning = {
   readonly hosts: readonly string[]
+  presign(order: AssignedOrder): void
   assign(request: AssignRequest): Promise<Outcome>
 }
 
@@ -17,6 +18,7 @@ export function discreet(client: Assigning, guides: Guides): Assigning {
     get hosts() {
       return client.hosts
     },
+    presign: client.presign,
     async assign(request) {
       const outcome = await client.assign(request)
       return outcome.kind === 'rejected' ? hide(outcome, guides.find(request.guideId)) : outcome

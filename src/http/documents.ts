@@ -9,7 +9,7 @@ import {
   type StoreDocuments,
   type Version,
 } from '../mirror/mirror.ts'
-import { createCalendar, sayInstant } from '../rules/calendar.ts'
+import { calendarOf, sayInstant } from '../rules/calendar.ts'
 import { diff } from './diff.ts'
 import {
   bearer,
@@ -349,7 +349,7 @@ export function overtakenBy(
   if (!later) return []
   const until = isoOf(later.effectiveAtMs)
   const { timezone } = mirror.newest(store, 'staff').body
-  const at = sayInstant(later.effectiveAtMs, createCalendar(timezone))
+  const at = sayInstant(later.effectiveAtMs, calendarOf(timezone))
   return [
     {
       code: 'OVERTAKEN',

@@ -42,6 +42,7 @@ export function createExpressLane({
   clock,
   merchant,
   waitMs,
+  storage,
   isReady,
   report,
   router,
@@ -51,6 +52,8 @@ export function createExpressLane({
   clock: Clock
   merchant: Merchant
   waitMs: number
+  /** Told of whatever went wrong, for it may be the disk. */
+  storage: { met(cause: unknown): void }
   isReady(): boolean
   report(cause: unknown, requestId: string): void
   router: RequestListener
@@ -107,6 +110,7 @@ export function createExpressLane({
       answer.headers['content-type'] = 'application/json'
       send(answer.status, answer.headers, JSON.stringify(answer.body))
     } catch (thrown) {
+      storage.met(thrown)
       const problem = tellProblem(thrown, headers.get('accept-language'))
       if (problem.fault.code === 'internal') report(thrown, requestId)
       send(problem.status, problem.headers, problem.body)

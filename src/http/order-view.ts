@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { decidedAtOf, type Earlier } from '../ledger/generations.ts'
 import type { Attempt, Order, OrderTrace, Upstream } from '../ledger/ledger.ts'
+import { isTooLate } from '../ledger/outcomes.ts'
 import { isoOf } from './edge.ts'
 import { generationTag } from './etag.ts'
 import type { Prefer } from './prefer.ts'
@@ -143,9 +144,4 @@ export function viewEarlier(one: Earlier): z.infer<typeof earlierSchema> {
 
 function assignedAtMs(order: Order): number | null {
   return order.status === 'assigned' ? order.settledAtMs : null
-}
-
-function isTooLate(order: Order): boolean {
-  if (order.paidAtMs === null || order.guideId === null || order.status === 'rejected') return false
-  return order.paidAtMs < (assignedAtMs(order) ?? Number.POSITIVE_INFINITY)
 }

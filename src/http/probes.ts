@@ -17,18 +17,21 @@ export function createProbeRoutes({
   assignments,
   clock,
   metrics,
+  storage,
   isReady,
 }: {
   mirror: Mirror
   assignments: Assignments
   clock: Clock
   metrics: Metrics
+  storage: { isFull(): boolean }
   isReady(): boolean
 }) {
   const routes = createRouter()
   routes.get('/livez', context => context.json({ status: 'live' }))
   routes.get('/readyz', context => {
     if (!isReady()) return context.json({ status: 'not ready' }, 503)
+    if (storage.isFull()) return context.json({ status: 'not ready', storage: 'full' }, 503)
     const warnings = [...autoAssigning(mirror), ...refused(assignments)]
     const synced = mirror.lastSync()
     return context.json({

@@ -18,7 +18,7 @@ export type RecordedTurn = LoggedTurn
 const nobody: Standing = { balance: 0, lastServed: 0 }
 
 /** The fairness books, warm in memory, true in the database once `write` and the commit are through. */
-export function openBooks(db: Db, maxPages = 4096) {
+export function openBooks(db: Db, maxPages = 16_384) {
   const read = db.$client
     .prepare<[storeId: number, book: string], string>(
       'SELECT page FROM books WHERE store_id = ? AND book = ?',

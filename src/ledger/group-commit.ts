@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import { isStorageFull, storageFull } from '../errors.ts'
+import { storageFaultOf, storageFull } from '../errors.ts'
 
 type Job = {
   run: () => unknown
@@ -16,11 +16,17 @@ export type GroupCommit = {
  * Jobs that arrive in one turn of the event loop share one transaction and so one sync of the disk.
  *
  * A job that throws takes nobody with it: the transaction is rolled back and its jobs run again one by one, so a job
- * must be able to run twice.
+ * must be able to run twice. What the disk refused, it refused to all of them, and is tried by nobody again.
  */
 export function createGroupCommit(
   client: Database.Database,
-  hooks: { beforeCommit(): void; afterRollback(): void },
+  hooks: {
+    beforeCommit(): void
+    afterCommit(jobs: number): void
+    afterRollback(): void
+    /** Told of whatever was thrown, before anything is rolled back. */
+    failed(cause: unknown): void
+  },
   maxJobs = 256,
 ): GroupCommit {
   const begin = client.prepare('BEGIN IMMEDIATE')
@@ -51,7 +57,8 @@ export function createGroupCommit(
       begin.run()
       return true
     } catch (cause) {
-      for (const job of batch) job.reject(isStorageFull(cause) ? storageFull() : cause)
+      hooks.failed(cause)
+      rejectAll(batch, cause)
       return false
     }
   }
@@ -60,12 +67,18 @@ export function createGroupCommit(
     try {
       const results = transact(() => batch.map(job => job.run()))
       for (const [index, job] of batch.entries()) job.resolve(results[index])
+      hooks.afterCommit(batch.length)
       return true
     } catch (cause) {
-      if (batch.length > 1) return false
-      batch[0]?.reject(isStorageFull(cause) ? storageFull() : cause)
+      if (batch.length > 1 && storageFaultOf(cause) === null) return false
+      rejectAll(batch, cause)
       return true
     }
+  }
+
+  function rejectAll(batch: readonly Job[], cause: unknown): void {
+    const why = storageFaultOf(cause) === 'full' ? storageFull() : cause
+    for (const job of batch) job.reject(why)
   }
 
   function transact<T>(work: () => T): T {
@@ -75,6 +88,7 @@ export function createGroupCommit(
       commit.run()
       return result
     } catch (cause) {
+      hooks.failed(cause)
       hooks.afterRollback()
       if (client.inTransaction) rollback.run()
       throw cause

@@ -7,6 +7,13 @@ import { openBooks } from './books.ts'
 import { type Earlier, maxDecided, standingOf } from './generations.ts'
 import { createGroupCommit } from './group-commit.ts'
 import { prepareHotRows } from './hot-rows.ts'
+import {
+  createOutcomeCounts,
+  type Ending,
+  isTooLate,
+  type OutcomeCounts,
+  settledAs,
+} from './outcomes.ts'
 import { orders } from './schema.ts'
 import { openTallies } from './tallies.ts'
 
@@ -157,6 +164,8 @@ export type Ledger = {
   markPaid(key: OrderKey, paidAtMs: number, nowMs: number): Promise<Order | null>
   /** Closing ends the window and gives the turn back. Null when there is no such order. */
   markClosed(key: OrderKey, closedAtMs: number, nowMs: number): Promise<Order | null>
+  /** How the orders ended that this ledger has settled since it was opened. */
+  outcomes(): OutcomeCounts
 }
 
 /** An order in the air when it expires is settled by its attempt, whose timeout ends then; the lease waits a little for that. */
@@ -168,14 +177,30 @@ export function openLedger(db: Db): Ledger {
   const tallies = openTallies(db)
   const commit = createGroupCommit(db.$client, {
     beforeCommit: books.write,
+    afterCommit(jobs) {
+      db.storage.wrote(jobs)
+      counts.add(endings)
+      endings = []
+    },
     afterRollback() {
+      endings = []
       books.forget()
       tallies.forget()
     },
+    failed: db.storage.met,
   })
   const statements = prepare(db)
   const hot = prepareHotRows(db.$client)
+  const counts = createOutcomeCounts()
+  /** Of the transaction under way. */
+  let endings: Ending[] = []
   let lastSeq = 0
+
+  function noteSettled(order: Order): Order {
+    const ending = settledAs(order)
+    if (ending) endings.push(ending)
+    return order
+  }
 
   function byKey(key: OrderKey): Order | null {
     return statements.byNumber.get(key) ?? null
@@ -221,7 +246,7 @@ export function openLedger(db: Db): Ledger {
     }
     const id = hot.insert(row)
     if (!order.test) tallies.add(row, 1)
-    return { ...row, id }
+    return noteSettled({ ...row, id })
   }
 
   /**
@@ -289,7 +314,7 @@ export function openLedger(db: Db): Ledger {
 
   /** What a refusal makes of an order that is pending: its next generation, the guide before it, or its end. */
   function refuse(found: Order, atMs: number, next: Succession | null): Order {
-    if (found.closedAtMs !== null) return update(ended(found, 'rejected', atMs))
+    if (found.closedAtMs !== null) return end(found, 'rejected', atMs)
     takeBack(found)
     const { turn, number } = giveBack(found)
     // Before anybody asks who of the cart holds the turn.
@@ -300,7 +325,7 @@ export function openLedger(db: Db): Ledger {
       order.paidAtMs !== null || order.expiresAtMs <= atMs || order.generation >= maxDecided
     const decided = isOver || !next ? null : decideNext(order, next)
     if (decided?.resolution.status !== 'pending') {
-      return update(noteEnd(ended(order, 'rejected', atMs), 'rejected', number, atMs))
+      return noteEnd(end(order, 'rejected', atMs), 'rejected', number, atMs)
     }
     const { resolution, lender } = decided
     const held = turnFor({ ...order, test: isTest(order) }, resolution, lender)
@@ -324,13 +349,14 @@ export function openLedger(db: Db): Ledger {
       { guideId, steps, blocked, asked, versions, reason: 'RESTORED', decidedAtMs: atMs },
       held,
     )
-    return update({
+    const row: Order = {
       ...restored,
       status: 'assigned',
       settledAtMs,
       dueAtMs: null,
       upstream: order.upstream,
-    })
+    }
+    return noteSettled(update(row))
   }
 
   /** The next generation of the order, pending; the one before it stays in the trace. */
@@ -382,6 +408,10 @@ export function openLedger(db: Db): Ledger {
     return order
   }
 
+  function end(order: Order, status: Settlement['status'], settledAtMs: number): Order {
+    return noteSettled(update({ ...order, status, settledAtMs, dueAtMs: null }))
+  }
+
   return {
     record: (order, resolve) =>
       commit.run(() => {
@@ -403,7 +433,7 @@ export function openLedger(db: Db): Ledger {
           status === 'assigned'
             ? hot.assigned(order, settledAtMs, withAttempts(order, attempts))
             : null
-        if (untouched) return untouched
+        if (untouched) return noteSettled(untouched)
         const found = inHand(order)
         if (!isOf(found, order)) return found
         const now = {
@@ -413,7 +443,7 @@ export function openLedger(db: Db): Ledger {
         }
         return status === 'rejected'
           ? refuse(now, settledAtMs, null)
-          : update(ended(now, status, settledAtMs))
+          : end(now, status, settledAtMs)
       }),
 
     refuse: (order, { atMs, upstream }, attempts, next) =>
@@ -455,11 +485,7 @@ export function openLedger(db: Db): Ledger {
     expire: (nowMs, limit) =>
       commit.run(
         () =>
-          statements.over
-            .all({ nowMs, limit })
-            .map(order =>
-              update({ ...order, status: 'expired', settledAtMs: nowMs, dueAtMs: null }),
-            ).length,
+          statements.over.all({ nowMs, limit }).map(order => end(order, 'expired', nowMs)).length,
       ),
 
     lease: (nowMs, limit) =>
@@ -484,7 +510,9 @@ export function openLedger(db: Db): Ledger {
         const isRefused = order.status === 'rejected'
         const noted =
           order.cartId === null || isRefused ? order : noteEnd(order, 'paid', null, nowMs)
-        return update({ ...noted, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs })
+        const paid = { ...noted, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs }
+        if (paid.status !== 'pending' && isTooLate(paid)) endings.push('found_too_late')
+        return update(paid)
       }),
 
     markClosed: (key, closedAtMs, nowMs) =>
@@ -501,6 +529,8 @@ export function openLedger(db: Db): Ledger {
         const { turn, number } = giveBack(order)
         return update({ ...noteEnd(closed, 'closed', number, nowMs), turn })
       }),
+
+    outcomes: counts.read,
   }
 
   function inHand(order: Order): Order {
@@ -536,10 +566,6 @@ function sharing(
 /** Whether what was sent for `sent` says anything of the order as it is now. */
 function isOf(now: Order, sent: Order): boolean {
   return now.status === 'pending' && now.generation === sent.generation
-}
-
-function ended(order: Order, status: Settlement['status'], settledAtMs: number): Order {
-  return { ...order, status, settledAtMs, dueAtMs: null }
 }
 
 /** A generation as it is kept once another follows. */

@@ -7,7 +7,7 @@ type Page = CountingFrom & { hour: Map<string, number>; day: Map<string, number>
  * How many orders each guide of a store has had in the present hour and business day, for the caps: read from the
  * orders once an hour and store, kept in step by `add`, and so true inside the transaction that decides.
  */
-export function openTallies(db: Db, maxPages = 1024) {
+export function openTallies(db: Db, maxPages = 16_384) {
   const counts = db.$client.prepare<
     [number, number, number, number],
     { guide_id: string; hour: number; day: number }

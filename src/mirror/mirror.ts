@@ -60,7 +60,7 @@ const defaultSettings: MerchantSettings = {
  * The local copy of what is true elsewhere: merchants, stores, guides, members' owners, and the rule documents.
  * Stores that decide orders stay ready in memory, at most `maxReady` of them, until something of theirs changes.
  */
-export function openMirror(db: Db, maxReady = 2048) {
+export function openMirror(db: Db, maxReady = 16_384) {
   const statements = prepare(db)
   const setOwners = createOwnerImport(db)
   // As SQL, for every order asks: drizzle would take longer to bind it than it runs.
@@ -131,18 +131,7 @@ export function openMirror(db: Db, maxReady = 2048) {
 
   /** What is known of those guides; whoever is missing is not registered. */
   function knownGuides(ids: readonly string[]): Map<string, KnownGuide> {
-    const rows = db
-      .select({
-        id: guides.guideId,
-        storeId: guides.storeId,
-        state: guides.state,
-        merchant: stores.merchant,
-      })
-      .from(guides)
-      .innerJoin(stores, eq(stores.storeId, guides.storeId))
-      // As one value: a statement takes 32,766 of them, and a roster may name more.
-      .where(sql`${guides.guideId} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`)
-      .all()
+    const rows = statements.known.all({ ids: JSON.stringify(ids) })
     return new Map(
       rows.flatMap(({ state, ...row }) => (state === 'gone' ? [] : [[row.id, { ...row, state }]])),
     )
@@ -422,6 +411,18 @@ function prepare(db: Db) {
       .from(guides)
       .where(and(eq(guides.storeId, at('storeId')), ne(guides.state, 'gone')))
       .orderBy(asc(guides.guideId))
+      .prepare(),
+    known: db
+      .select({
+        id: guides.guideId,
+        storeId: guides.storeId,
+        state: guides.state,
+        merchant: stores.merchant,
+      })
+      .from(guides)
+      .innerJoin(stores, eq(stores.storeId, guides.storeId))
+      // As one value: a statement takes 32,766 of them, and a roster may name more.
+      .where(sql`${guides.guideId} IN (SELECT value FROM json_each(${at('ids')}))`)
       .prepare(),
     inForce: db
       .select()

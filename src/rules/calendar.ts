@@ -8,6 +8,7 @@ const maxQuartersKept = 1024
 /** An offset such as +08:00, which the platform would take too, is no IANA zone. */
 export function isTimezone(name: string): boolean {
   if (/^[+-]/.test(name)) return false
+  if (calendars.has(name)) return true
   try {
     new Intl.DateTimeFormat('en', { timeZone: name })
     return true
@@ -25,13 +26,21 @@ export type Calendar = {
   instantOf(day: number, minute: number): number
 }
 
-/**
- * A store's wall clock.
- *
- * Zones change their offset at whole quarters of an hour only, so one formatted date serves a
- * quarter; the hot path formats none.
- */
-export function createCalendar(timezone: string): Calendar {
+const maxCalendars = 1000
+const calendars = new Map<string, Calendar>()
+
+/** The wall clock of a zone, one for all its stores: the platform's formatter is large, and slow to make. */
+export function calendarOf(timezone: string): Calendar {
+  const known = calendars.get(timezone)
+  if (known) return known
+  if (calendars.size >= maxCalendars) calendars.clear()
+  const made = createCalendar(timezone)
+  calendars.set(timezone, made)
+  return made
+}
+
+/** Zones change their offset at whole quarters of an hour only, so one formatted date serves a quarter. */
+function createCalendar(timezone: string): Calendar {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone: timezone,
     hourCycle: 'h23',

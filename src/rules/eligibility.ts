@@ -1,4 +1,4 @@
-import { type Calendar, createCalendar, type Moment } from './calendar.ts'
+import { type Calendar, calendarOf, type Moment } from './calendar.ts'
 import { minutesOf } from './names.ts'
 import type { Condition } from './plan.ts'
 import {
@@ -88,7 +88,7 @@ export function gatherCrew(
       roster,
       members.map(({ id }) => id),
     ),
-    calendar: createCalendar(staff.timezone),
+    calendar: calendarOf(staff.timezone),
     dayStartsAtMinute: minutesOf(staff.day_starts_at),
   }
 }

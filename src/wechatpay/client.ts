@@ -11,7 +11,7 @@ import type { MerchantKeys } from './merchant-keys.ts'
 import { classify, type Outcome, type Subject, unanswered, unreadable } from './outcome.ts'
 import { isInForce, isOf, type PlatformCertificate, type PlatformKeys } from './platform-keys.ts'
 import { openPool } from './pool.ts'
-import { createSigner, stringToSign } from './sign.ts'
+import { createAdvanceSigner, createSigner, stringToSign } from './sign.ts'
 import { type Verifiers, verifyAnswer } from './verify.ts'
 
 export type ClientOptions = {
@@ -24,10 +24,9 @@ export type ClientOptions = {
   userAgent?: string
 }
 
-export type AssignRequest = {
-  guideId: string
-  outTradeNo: string
-  subMchid: string | null
+export type AssignedOrder = { guideId: string; outTradeNo: string; subMchid: string | null }
+
+export type AssignRequest = AssignedOrder & {
   host: number
   timeoutMs: number
   leash?: Leash
@@ -37,6 +36,8 @@ export type AssignRequest = {
 export type Downloaded = Reply<readonly PlatformCertificate[]> | { kind: 'sealed' }
 
 export type Client = GuideCalls & {
+  /** Begins the signature of an assign that is soon to be made, and sends nothing. */
+  presign(order: AssignedOrder): void
   assign(request: AssignRequest): Promise<Outcome>
   probe(request: { host: number; timeoutMs: number }): Promise<Outcome>
   downloadCertificates(request: {
@@ -62,7 +63,7 @@ export function createClient(options: ClientOptions): Client {
   const hosts = options.baseUrls.map(parseBaseUrl)
   assert(hosts.length > 0, 'at least one base URL')
   const pools = hosts.map(origin => openPool(origin, connections))
-  const sign = createSigner(options)
+  const signer = createAdvanceSigner(createSigner(options), clock)
   let underWay = 0
   const idle = Promise.withResolvers<void>()
   let closing: Promise<unknown> | null = null
@@ -76,7 +77,13 @@ export function createClient(options: ClientOptions): Client {
     if (!(timeoutMs > 0)) return unanswered('not_sent', 'no time left')
     underWay++
     const request = { method, path, body, headers: headersOf(call) }
-    const attempted = await attempt(pool, request, () => sign(method, path, body), timeoutMs, leash)
+    const attempted = await attempt(
+      pool,
+      request,
+      () => signer.sign(method, path, body),
+      timeoutMs,
+      leash,
+    )
     if (--underWay === 0 && closing !== null) idle.resolve()
     if (attempted.kind === 'lost') {
       return unanswered(attempted.reason, cleanText(attempted.detail, 256))
@@ -145,8 +152,12 @@ export function createClient(options: ClientOptions): Client {
   return {
     hosts,
 
+    presign({ guideId, outTradeNo, subMchid }) {
+      signer.begin('POST', assignPath(guideId), assignBody(outTradeNo, subMchid))
+    },
+
     async assign({ guideId, outTradeNo, subMchid, host, timeoutMs, leash }) {
-      const path = `${guidePath(guideId)}/assign`
+      const path = assignPath(guideId)
       const body = assignBody(outTradeNo, subMchid)
       const key = currentKey()
       const call: Call = {
@@ -225,6 +236,10 @@ function disownsSerial(outcome: Outcome): boolean {
 
 function outcomeOf(reply: Reply<unknown>): Outcome {
   return reply.kind === 'accepted' ? { kind: 'accepted', requestId: reply.requestId } : reply
+}
+
+function assignPath(guideId: string): string {
+  return `${guidePath(guideId)}/assign`
 }
 
 function assignBody(outTradeNo: string, subMchid: string | null): string {

@@ -49,3 +49,42 @@ export function createSigner(options: {
     return `WECHATPAY2-SHA256-RSA2048 mchid="${mchid}",serial_no="${serialNo}",nonce_str="${nonce}",timestamp="${timestamp}",signature="${signature}"`
   }
 }
+
+/** Signatures begun before they are needed: what is signed is known while the disk is still writing it down. */
+export type AdvanceSigner = {
+  begin(method: string, path: string, body: string): void
+  /** The signature that was begun, once; or else a new one. */
+  sign: Signer
+}
+
+/** A timestamp must not be of long ago. */
+const freshMs = 5000
+const maxBegun = 1024
+
+export function createAdvanceSigner(
+  sign: Signer,
+  clock: Pick<Clock, 'monotonicMs'>,
+): AdvanceSigner {
+  const begun = new Map<string, { authorization: Promise<string>; atMs: number }>()
+
+  return {
+    begin(method, path, body) {
+      const authorization = sign(method, path, body)
+      // Whoever takes it hears of it; nobody may.
+      authorization.catch(() => {})
+      const oldest = begun.size >= maxBegun ? begun.keys().next().value : undefined
+      if (oldest !== undefined) begun.delete(oldest)
+      begun.set(nameOf(method, path, body), { authorization, atMs: clock.monotonicMs() })
+    },
+
+    sign(method, path, body) {
+      const name = nameOf(method, path, body)
+      const found = begun.get(name)
+      begun.delete(name)
+      const isFresh = found !== undefined && clock.monotonicMs() - found.atMs < freshMs
+      return isFresh ? found.authorization : sign(method, path, body)
+    },
+  }
+}
+
+const nameOf = (method: string, path: string, body: string): string => `${method} ${path} ${body}`

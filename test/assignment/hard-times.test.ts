@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest'
 import type { AssignRequest } from '../../src/wechatpay/client.ts'
 import type { Outcome } from '../../src/wechatpay/outcome.ts'
+import { brokenIn, type SentAssign } from '../support/invariants.ts'
 import { eventually, openRig, type Rig, readJson } from '../support/rig.ts'
 
 const accepted: Outcome = { kind: 'accepted', requestId: null }
@@ -14,18 +15,32 @@ const unknown = (reason: 'server_error' | 'timeout'): Outcome => ({
 })
 
 let rig: Rig | undefined
+/** Null while WeChat Pay is the simulator. */
+let sent: SentAssign[] | null = null
 afterEach(async () => {
-  await rig?.close()
-  rig = undefined
+  try {
+    if (rig) expect(await brokenIn(rig, [], sent ?? undefined)).toEqual([])
+  } finally {
+    await rig?.close()
+    rig = undefined
+    sent = null
+  }
 })
 
 function upstream(answer: (request: AssignRequest, seen: number) => Promise<Outcome> | Outcome) {
   const seen: AssignRequest[] = []
+  const log: SentAssign[] = []
+  sent = log
   const client = {
     hosts: ['http://one', 'http://two'],
     async assign(request: AssignRequest) {
       seen.push(request)
-      return answer(request, seen.length)
+      const { guideId, outTradeNo, subMchid } = request
+      const call = { guideId, outTradeNo, subMchid, atMs: Date.now(), accepted: false }
+      log.push(call)
+      const outcome = await answer(request, seen.length)
+      call.accepted = outcome.kind === 'accepted'
+      return outcome
     },
   }
   return { seen, client }

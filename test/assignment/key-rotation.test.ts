@@ -3,6 +3,7 @@ import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { brokenIn } from '../support/invariants.ts'
 import { eventually, openRig, type Rig, readJson, scratchDir } from '../support/rig.ts'
 import { signedHeaders, startUpstream, type Upstream } from '../wechatpay/upstream.ts'
 
@@ -182,6 +183,7 @@ it('the first orders that are answered with a new certificate wait until it is t
   expect((await shop.sent()).map(({ outTradeNo }) => outTradeNo).sort()).toEqual(
     ['before', ...numbers].sort(),
   )
+  expect(await brokenIn(shop)).toEqual([])
   await shop.close()
 })
 
@@ -244,6 +246,7 @@ it('from certificates to the 公钥 in the middle of a stream of orders, and of 
   await Promise.all(tills)
   expect(numbers.length).toBeGreaterThan(100)
   await expectNoneLost(shop, numbers)
+  expect(await brokenIn(shop)).toEqual([])
   await shop.close()
 
   const after = await openShop(['public_key'])

@@ -462,6 +462,20 @@ describe('outbound', () => {
     expect(outbound.pickHedge(0)).toBeNull()
   })
 
+  it('hedges the order that tries a dead host soon, whatever the budget, so that nobody pays for the trial', () => {
+    const { outbound, now } = anOutbound()
+    times(20, () => outbound.pickHedge(0))
+    expect(outbound.pickHedge(0)).toBeNull()
+    times(30, () => outbound.learn('m', 0, unknown('timeout'), 2000))
+    now.ms += 250
+    expect([outbound.pickHost(0), outbound.hedgeAfterMs(0), outbound.pickHedge(0)]).toEqual([
+      0, 25, 1,
+    ])
+    outbound.learn('m', 0, accepted, 5)
+    expect(outbound.hedgeAfterMs(0)).toBeGreaterThan(25)
+    expect(outbound.pickHedge(0)).toBeNull()
+  })
+
   it('sends nothing any more once it is closed', () => {
     const { outbound, enter } = anOutbound()
     outbound.close()

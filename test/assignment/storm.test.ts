@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { Pool } from 'undici'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { brokenIn, type Told, toldOf } from '../support/invariants.ts'
 import { openRig, type Rig } from '../support/rig.ts'
 
 let rig: Rig
@@ -37,6 +38,7 @@ it('decides and sends 1,000 orders once each when every one is posted 50 times a
   const key = rig.mint({ scope: 'assign' })
   const body = JSON.stringify({ store_id: 1001, amount: 12900 })
 
+  const told: Told[] = []
   for (let from = 0; from < orders; from += wave) {
     const nos = Array.from({ length: wave }, (_, index) => `S${from + index}`)
     await Promise.all(
@@ -46,6 +48,7 @@ it('decides and sends 1,000 orders once each when every one is posted 50 times a
         expect(texts.size, [...texts].join('\n')).toBe(1)
         expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
         expect(answers[0]?.text).toContain('"status":"assigned"')
+        told.push(toldOf(JSON.parse(answers[0]?.text ?? '')))
       }),
     )
   }
@@ -60,4 +63,5 @@ it('decides and sends 1,000 orders once each when every one is posted 50 times a
     .all()
   expect(rows.reduce((sum, { n }) => sum + n, 0)).toBe(orders)
   for (const { n } of rows) expect(Math.abs(n - orders / 6)).toBeLessThanOrEqual(2.5)
+  expect(await brokenIn(rig, told)).toEqual([])
 }, 120_000)

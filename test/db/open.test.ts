@@ -103,7 +103,7 @@ describe('the database', () => {
   ])('is refused with a sentence when the file is %s, and is not touched', (_, bytes) => {
     writeFileSync(path, bytes)
     expect(refusal(() => openDatabase(path))).toBe(
-      `The database ${path} cannot be opened: file is not a database.`,
+      `The database ${path} is damaged (SQLITE_NOTADB: file is not a database): keep a copy of it and of ${path}-wal, then restore a backup, or save what can be read with sqlite3's .recover.`,
     )
     expect(readFileSync(path).equals(bytes)).toBe(true)
   })
@@ -115,7 +115,11 @@ describe('the database', () => {
 
   it('is refused with a sentence when it is the database of another program', () => {
     meddle('CREATE TABLE orders (a INTEGER)')
-    expect(refusal(() => openDatabase(path))).toContain(`The database ${path} cannot be opened: `)
+    const before = readFileSync(path)
+    expect(refusal(() => openDatabase(path))).toBe(
+      `The database ${path} is not one of this service: move it away, or set DATA_DIR to another directory.`,
+    )
+    expect(readFileSync(path).equals(before)).toBe(true)
     const tables = new Database(path, { readonly: true })
       .prepare("SELECT name FROM sqlite_master WHERE name IN ('books', 'stores')")
       .all()

@@ -13,7 +13,9 @@ beforeEach(() => {
   file.db.$client.exec('CREATE TABLE notes (text TEXT NOT NULL)')
   commit = createGroupCommit(file.db.$client, {
     beforeCommit: () => events.push('commit'),
+    afterCommit() {},
     afterRollback: () => events.push('rollback'),
+    failed() {},
   })
 })
 afterEach(() => file.close())

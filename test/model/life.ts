@@ -137,6 +137,7 @@ export async function openLife(
     clock,
     merchant: { mode: 'direct', mchid: merchant },
     waitMs,
+    storage: db.storage,
     isReady: () => true,
     report: failed,
   })

@@ -281,14 +281,17 @@ export async function beginSequence(from: string, path: string, secrets: Secrets
         }),
       )
       expect(verified.body).toEqual({ ok: true, checked: shop.orders.length, faults: [] })
-      const sent = counterpart.calls.map(({ no, guideId, sentAtMs }) => ({
+      const sent = counterpart.calls.map(({ no, guideId, sentAtMs, outcome }) => ({
         guideId,
         outTradeNo: no,
         subMchid: null,
         atMs: sentAtMs,
+        accepted: outcome?.kind === 'accepted',
       }))
       const nowMs = hours.clock.nowMs()
-      expect(brokenInvariants({ db: life.client, sent, told, nowMs })).toEqual([])
+      expect(
+        brokenInvariants({ db: life.client, sent, told, nowMs, wasDown: life.number > 1 }),
+      ).toEqual([])
       for (const [key, calls] of Map.groupBy(
         counterpart.calls,
         ({ no, generation }) => `generation ${generation} of ${no}`,

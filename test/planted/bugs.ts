@@ -37,15 +37,8 @@ export const bugs: readonly Bug[] = [
     file: 'src/assignment/assignments.ts',
     plants: [
       [
-        'const recorded = ledger.record({ ...posted, facts }, view => resolve(posted, around, view))',
-        `const recorded = ledger.record({ ...posted, facts }, view => {
-      const resolution = resolve(posted, around, view)
-      const { outTradeNo } = posted
-      const { guideId } = resolution
-      if (guideId !== null)
-        deps.client.assign({ guideId, outTradeNo, subMchid: null, host: 0, timeoutMs: 1000 })
-      return resolution
-    })`,
+        'deps.client.presign?.({ guideId, outTradeNo, subMchid })',
+        'deps.client.assign({ guideId, outTradeNo, subMchid, host: 0, timeoutMs: 1000 })',
       ],
     ],
     caughtBy: {

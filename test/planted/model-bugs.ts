@@ -30,10 +30,7 @@ export const modelBugs: readonly Bug[] = [
     [["if (status === 'pending' && mayYetTakeEffect(order)) throw inFlight(order)", '']],
   ),
   bug('what has expired is settled as assigned', 'src/ledger/ledger.ts', [
-    [
-      "update({ ...order, status: 'expired', settledAtMs: nowMs, dueAtMs: null })",
-      "update({ ...order, status: 'assigned', settledAtMs: nowMs, dueAtMs: null })",
-    ],
+    ["map(order => end(order, 'expired', nowMs))", "map(order => end(order, 'assigned', nowMs))"],
   ]),
   bug('a call goes out after the window', 'src/assignment/fly.ts', [
     ["if (leftMs() <= 0) return settle('expired')", ''],

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { eventually, scratchDir } from '../support/rig.ts'
+import { brokenAfter, readSent, toldOf } from '../support/invariants.ts'
+import { eventually, scratchDir, type WireOrder } from '../support/rig.ts'
 import {
   type Env,
   prepareData,
@@ -59,9 +60,7 @@ async function control(method: string, path: string, body?: object) {
   return JSON.parse((await answer.text()) || 'null')
 }
 
-type Order = { status: string; guide_id: string | null }
-
-async function post(url: string, no: string): Promise<Order> {
+async function post(url: string, no: string): Promise<WireOrder> {
   const answer = await fetch(`${url}/orders/${no}/assign`, {
     method: 'POST',
     headers: {
@@ -72,7 +71,7 @@ async function post(url: string, no: string): Promise<Order> {
     body: '{"store_id":1001}',
   })
   expect([200, 202]).toContain(answer.status)
-  const order: Order = JSON.parse(await answer.text())
+  const order: WireOrder = JSON.parse(await answer.text())
   return order
 }
 
@@ -92,7 +91,7 @@ async function assigns(): Promise<
 
 it('SIGHUP under load changes over to the new merchant key: no order fails, none is refused', async () => {
   const running = await startProcess(env)
-  const told = new Map<string, Order>()
+  const told = new Map<string, WireOrder>()
   let over = false
   const till = async (place: number) => {
     for (let n = 0; !over; n++)
@@ -116,6 +115,11 @@ it('SIGHUP under load changes over to the new merchant key: no order fails, none
   expect(sent.filter(({ valid, status }) => !valid || status !== 204)).toEqual([])
   expect(running.output().split('the keys were changed').length - 1).toBe(3)
   expect(await running.end('SIGTERM')).toBe(0)
+  const witnesses = {
+    sent: readSent((await control('GET', '/log')).entries),
+    told: [...told.values()].map(toldOf),
+  }
+  expect(await brokenAfter(join(dir, 'data'), witnesses)).toEqual([])
 }, 60_000)
 
 const garbage: [what: string, spoil: () => unknown, says: RegExp][] = [

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { createCalendar, isTimezone } from '../../src/rules/calendar.ts'
+import { calendarOf, isTimezone } from '../../src/rules/calendar.ts'
 import { isOnShift, readRoster } from '../../src/rules/roster.ts'
 import { dayMs, hourMs, minuteMs, shift } from '../support/rules.ts'
 
-type CreateCalendar = typeof createCalendar
+type CreateCalendar = typeof calendarOf
 
 /** The wall clock as the platform prints it, one formatted date a minute: slow, and with no arithmetic of ours. */
 function wallClock(timezone: string): (atMs: number) => { day: number; minute: number } {
@@ -86,9 +86,9 @@ function leadsBack(createOne: CreateCalendar, zone: string, changes: readonly nu
   }
 }
 
-const utcDay: CreateCalendar = () => createCalendar('UTC')
+const utcDay: CreateCalendar = () => calendarOf('UTC')
 const hourlyOffset: CreateCalendar = zone => {
-  const exact = createCalendar(zone)
+  const exact = calendarOf(zone)
   return {
     ...exact,
     momentAt(atMs) {
@@ -100,7 +100,7 @@ const hourlyOffset: CreateCalendar = zone => {
   }
 }
 const offsetOfTheSameUtcInstant: CreateCalendar = zone => {
-  const exact = createCalendar(zone)
+  const exact = calendarOf(zone)
   return {
     ...exact,
     instantOf(day, minute) {
@@ -111,7 +111,7 @@ const offsetOfTheSameUtcInstant: CreateCalendar = zone => {
   }
 }
 const secondOfTwo: CreateCalendar = zone => {
-  const exact = createCalendar(zone)
+  const exact = calendarOf(zone)
   return {
     ...exact,
     instantOf(day, minute) {
@@ -122,7 +122,7 @@ const secondOfTwo: CreateCalendar = zone => {
   }
 }
 const pastTheGap: CreateCalendar = zone => {
-  const exact = createCalendar(zone)
+  const exact = calendarOf(zone)
   return {
     ...exact,
     instantOf(day, minute) {
@@ -138,12 +138,12 @@ describe('the calendar', () => {
   it.each(places)(
     'is what the wall says at each minute around the changes of $zone',
     ({ zone, changes }) => {
-      agreesWithTheWall(createCalendar, zone, changes)
+      agreesWithTheWall(calendarOf, zone, changes)
     },
   )
 
   it('is what the wall says at any instant, asked in any order', () => {
-    const ours = new Map(places.map(({ zone }) => [zone, createCalendar(zone)]))
+    const ours = new Map(places.map(({ zone }) => [zone, calendarOf(zone)]))
     const walls = new Map(places.map(({ zone }) => [zone, wallClock(zone)]))
     const instant = fc.integer({ min: Date.UTC(2024, 0, 1), max: Date.UTC(2031, 0, 1) })
     fc.assert(
@@ -157,18 +157,18 @@ describe('the calendar', () => {
   it.each(places)(
     'leads back from each minute on the wall to its first instant, from a gap to its end, around the changes of $zone',
     ({ zone, changes }) => {
-      leadsBack(createCalendar, zone, changes)
+      leadsBack(calendarOf, zone, changes)
     },
   )
 
   it('leads back from any moment to its instant, or to the same wall an hour or half of one before', () => {
-    const ours = new Map(places.map(({ zone }) => [zone, createCalendar(zone)]))
+    const ours = new Map(places.map(({ zone }) => [zone, calendarOf(zone)]))
     const minute = fc
       .integer({ min: Date.UTC(2024, 0, 1) / minuteMs, max: Date.UTC(2031, 0, 1) / minuteMs })
       .map(minutes => minutes * minuteMs)
     fc.assert(
       fc.property(fc.constantFrom(...ours.keys()), minute, (zone, atMs) => {
-        const calendar = ours.get(zone) ?? createCalendar(zone)
+        const calendar = ours.get(zone) ?? calendarOf(zone)
         const there = calendar.momentAt(atMs)
         const back = calendar.instantOf(there.day, there.minute)
         expect(calendar.momentAt(back)).toEqual({ ...there, atMs: back })
@@ -179,7 +179,7 @@ describe('the calendar', () => {
   })
 
   it('ends a gap of a whole day at its end: Samoa had no 30 December 2011', () => {
-    const apia = createCalendar('Pacific/Apia')
+    const apia = calendarOf('Pacific/Apia')
     const skipped = Date.UTC(2011, 11, 30) / dayMs
     for (const minute of [0, 720, 1439]) {
       expect(apia.instantOf(skipped, minute)).toBe(Date.UTC(2011, 11, 30, 10))
@@ -187,7 +187,7 @@ describe('the calendar', () => {
   })
 
   it('turns the day at midnight in Beijing, not at 08:00', () => {
-    const { momentAt } = createCalendar('Asia/Shanghai')
+    const { momentAt } = calendarOf('Asia/Shanghai')
     const monday = Date.UTC(2026, 10, 23) / dayMs
     const midnight = Date.UTC(2026, 10, 22, 16)
     const told = (atMs: number) => [momentAt(atMs).day, momentAt(atMs).minute]
@@ -198,7 +198,7 @@ describe('the calendar', () => {
   })
 
   it('puts a guide on shift at the same instants whether the shift is read in the zone or in UTC', () => {
-    const berlin = createCalendar('Europe/Berlin')
+    const berlin = calendarOf('Europe/Berlin')
     const presence = readRoster({ weekly: [shift(['sun'], '01:30', '03:30', ['A'])] }, ['A'])
     const hoursOn = (dayStartMs: number) => {
       let minutes = 0
@@ -214,7 +214,7 @@ describe('the calendar', () => {
 
   it('leaves no gap and no overlap between consecutive shifts, though the clocks change', () => {
     for (const { zone, changes } of places) {
-      const { momentAt } = createCalendar(zone)
+      const { momentAt } = calendarOf(zone)
       const all = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
       const weekly = [
         shift([...all], '01:30', '02:30', ['A']),

@@ -39,7 +39,7 @@ export function scratchDir(): string {
 export async function openRig(
   options: {
     mode?: 'direct' | 'partner'
-    simulator?: { running: Simulator; stateDir: string }
+    simulator?: { running: Omit<Simulator, 'keys'>; stateDir: string }
     client?: Upstreams
     /** Stands between the registry and the client. */
     guideCalls?: (real: GuideCalls) => GuideCalls
@@ -57,7 +57,8 @@ export async function openRig(
   const { mode = 'direct', windowMs = 60_000, waitMs = 2000, keyKinds = ['public_key'] } = options
   const dataDir = options.dataDir ?? scratchDir()
   const stateDir = options.simulator?.stateDir ?? join(dataDir, 'sim')
-  const simulator = options.simulator?.running ?? (await startSimulator({ stateDir }))
+  const simulator: Omit<Simulator, 'keys'> =
+    options.simulator?.running ?? (await startSimulator({ stateDir }))
   const account = accountOf(stateDir)
   const failures: unknown[] = []
   const said: { level: string; about: object; sentence: string }[] = []
@@ -137,6 +138,7 @@ export async function openRig(
     clock,
     merchant: { mode, mchid: account.mchid },
     waitMs,
+    storage: db.storage,
     isReady: () => state.ready,
     report: cause => failures.push(cause),
   }

@@ -6,6 +6,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'clock.ts': [],
   'errors.ts': [],
   'log.ts': [],
+  'quick-start.ts': [],
   rules: [],
   db: ['errors.ts'],
   mirror: ['rules', 'db', 'errors.ts', 'clock.ts'],
@@ -14,7 +15,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   access: ['db', 'errors.ts', 'clock.ts'],
   assignment: ['rules', 'mirror', 'ledger', 'wechatpay', 'errors.ts', 'clock.ts'],
   guides: ['rules', 'mirror', 'wechatpay', 'errors.ts', 'clock.ts'],
-  'metrics.ts': ['assignment', 'mirror', 'clock.ts'],
+  'metrics.ts': ['assignment', 'ledger', 'mirror', 'clock.ts'],
   http: [
     'metrics.ts',
     'assignment',
@@ -53,6 +54,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'log.ts',
   ],
   demo: [
+    'quick-start.ts',
     'service.ts',
     'config.ts',
     'access',
@@ -64,8 +66,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'assignment',
     'ledger',
   ],
-  doctor: ['config.ts', 'wechatpay', 'db', 'clock.ts'],
-  'main.ts': ['service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],
+  doctor: ['quick-start.ts', 'config.ts', 'wechatpay', 'db', 'clock.ts'],
+  'main.ts': ['quick-start.ts', 'service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],
   simulator: [],
 }
 

@@ -2,7 +2,12 @@ import { createPrivateKey, verify } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { createMerchantKeys } from '../../src/wechatpay/merchant-keys.ts'
 import { nextNonce } from '../../src/wechatpay/nonce.ts'
-import { createSigner, signRsa, stringToSign } from '../../src/wechatpay/sign.ts'
+import {
+  createAdvanceSigner,
+  createSigner,
+  signRsa,
+  stringToSign,
+} from '../../src/wechatpay/sign.ts'
 import { documentationKey, documentationRequest, documentationSignature } from './published.ts'
 import { mchid, merchant, serialNo } from './upstream.ts'
 
@@ -71,3 +76,62 @@ function readAuthorization(value: string): Record<string, string> {
     }),
   )
 }
+
+describe('a signature begun beforehand', () => {
+  const post = ['POST', '/v3/x', '{"a":1}'] as const
+
+  function aSigner() {
+    const state = { made: 0, fails: false, nowMs: 0 }
+    const signer = createAdvanceSigner(
+      async (method, path, body) => {
+        state.made += 1
+        if (state.fails) throw new Error('no signature')
+        return `${method} ${path} ${body} ${state.made}`
+      },
+      { monotonicMs: () => state.nowMs },
+    )
+    return { state, ...signer }
+  }
+
+  it('serves the call that it was begun for, once: a nonce is used once', async () => {
+    const { state, begin, sign } = aSigner()
+    begin(...post)
+    expect(state.made).toBe(1)
+    expect(await sign(...post)).toBe('POST /v3/x {"a":1} 1')
+    expect(await sign(...post)).toBe('POST /v3/x {"a":1} 2')
+  })
+
+  it.each<[what: string, other: [method: string, path: string, body: string]]>([
+    ['path', ['POST', '/v3/y', '{"a":1}']],
+    ['body', ['POST', '/v3/x', '{"a":2}']],
+    ['method', ['PATCH', '/v3/x', '{"a":1}']],
+  ])('serves no call of another %s', async (_, other) => {
+    const { begin, sign } = aSigner()
+    begin(...post)
+    expect(await sign(...other)).toBe(`${other.join(' ')} 2`)
+  })
+
+  it('is not used once it is old', async () => {
+    const { state, begin, sign } = aSigner()
+    begin(...post)
+    state.nowMs = 5000
+    expect(await sign(...post)).toBe('POST /v3/x {"a":1} 2')
+  })
+
+  it('fails the call that takes it, and nobody else', async () => {
+    const { state, begin, sign } = aSigner()
+    state.fails = true
+    begin(...post)
+    begin('POST', '/v3/nobody', '')
+    await expect(sign(...post)).rejects.toThrow('no signature')
+    state.fails = false
+    expect(await sign(...post)).toBe('POST /v3/x {"a":1} 3')
+  })
+
+  it('is kept for so many calls only', async () => {
+    const { state, begin, sign } = aSigner()
+    begin(...post)
+    for (let other = 0; other < 1024; other++) begin('POST', `/v3/${other}`, '')
+    expect(await sign(...post)).toBe(`POST /v3/x {"a":1} ${state.made}`)
+  })
+})

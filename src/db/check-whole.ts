@@ -1,0 +1,21 @@
+import { statSync } from 'node:fs'
+import Database from 'better-sqlite3'
+
+/** A larger file would hold up the start: it is checked beside the service. */
+const checkedAtOnceBytes = 64 * 1024 * 1024
+
+export function isCheckedAtOnce(client: Database.Database): boolean {
+  return statSync(client.name).size <= checkedAtOnceBytes
+}
+
+/** What is wrong with the database, as SQLite says it; null when every page, row and index entry is where it belongs. */
+export function checkWhole(client: Database.Database): string | null {
+  const found = client.pragma('integrity_check(1)', { simple: true })
+  return found === 'ok' ? null : String(found).replaceAll('\n', ' ')
+}
+
+// As a process of its own, beside a service that runs.
+if (import.meta.main) {
+  const client = new Database(process.argv[2] ?? '', { readonly: true, fileMustExist: true })
+  process.stdout.write(checkWhole(client) ?? 'ok')
+}

@@ -1,0 +1,49 @@
+import type { Order } from './ledger.ts'
+
+/** How an order ended: its status, but `closed` when its till closed it first, and `too_late` when it was paid first. */
+export type SettledAs = Exclude<Order['status'], 'pending'> | 'closed' | 'too_late'
+
+/** `foundTooLate`: settled before, and too late by what its till told after that. */
+export type OutcomeCounts = {
+  readonly settled: Readonly<Record<SettledAs, number>>
+  readonly foundTooLate: number
+}
+
+/** What a job of the ledger adds to the counts. */
+export type Ending = SettledAs | 'found_too_late'
+
+/** Paid before WeChat Pay had accepted the guide. */
+export function isTooLate({ paidAtMs, guideId, status, settledAtMs }: Order): boolean {
+  if (paidAtMs === null || guideId === null || status === 'rejected') return false
+  return status !== 'assigned' || paidAtMs < (settledAtMs ?? Number.POSITIVE_INFINITY)
+}
+
+/** Null while the order is pending. */
+export function settledAs(order: Order): SettledAs | null {
+  if (order.status === 'pending') return null
+  if (isTooLate(order)) return 'too_late'
+  return order.status === 'expired' && order.closedAtMs !== null ? 'closed' : order.status
+}
+
+export function createOutcomeCounts() {
+  const settled = {
+    assigned: 0,
+    unassigned: 0,
+    skipped: 0,
+    rejected: 0,
+    expired: 0,
+    closed: 0,
+    too_late: 0,
+  } satisfies Record<SettledAs, number>
+  let foundTooLate = 0
+
+  return {
+    add(endings: readonly Ending[]): void {
+      for (const ending of endings) {
+        if (ending === 'found_too_late') foundTooLate += 1
+        else settled[ending] += 1
+      }
+    },
+    read: (): OutcomeCounts => ({ settled: { ...settled }, foundTooLate }),
+  }
+}
