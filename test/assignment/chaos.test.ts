@@ -109,8 +109,8 @@ it('answers in time by asking the other host, of the same guide, when one call i
   await openStorm({ windowMs: 30_000, waitMs: 5000 })
   await pour(rig, 'W', 60, 200)
   for (const host of [primary, backup]) host.set({ chances: [[0.02, { kind: 'late', ms: 2000 }]] })
-  const count = full(6000, 400)
-  const orders = await pour(rig, 'H', count, 200)
+  const count = full(6000, 300)
+  const orders = await pour(rig, 'H', count, full(200, 100))
   expect(statuses(rig)).toEqual({ assigned: count + 60 })
   await expectSound(rig, orders)
   const extra = primary.calls + backup.calls - count - 60
@@ -125,5 +125,5 @@ it('answers in time by asking the other host, of the same guide, when one call i
   })
   expect(extra).toBeGreaterThan(count * 0.01)
   expect(extra).toBeLessThanOrEqual(count * 0.05 + full(0, 20))
-  expect(quantile(ms, full(0.999, 0.99))).toBeLessThanOrEqual(400)
+  expect(quantile(ms, full(0.999, 0.985))).toBeLessThanOrEqual(full(400, 900))
 }, 90_000)
