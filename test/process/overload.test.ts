@@ -127,7 +127,7 @@ it('serves what it can and refuses the rest at once when three times as many ord
   expect(flooded.broken).toBe(0)
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 202, 503]))
   expect(refusedMs.length).toBeGreaterThan(servedMs.length * 0.5)
-  // In a process that has a core to itself 99 of 100 hear it within 10 ms; beside others it waits for its turn.
+  // The goal is 10 ms for 99 of 100; on two cores that others use too it was never seen.
   expect(quantile(refusedMs, 0.5)).toBeLessThan(100)
   expect(quantile(refusedMs, 0.5)).toBeLessThan(quantile(servedMs, 0.5) * 0.75)
   expect(goodput).toBeGreaterThan(peak * full(0.8, 0.25))
