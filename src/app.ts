@@ -61,7 +61,7 @@ export function createApp(deps: AppDeps) {
     const asked = context.req.header('x-request-id')
     const requestId = asked && requestIdPattern.test(asked) ? asked : randomUUID()
     context.set('requestId', requestId)
-    // Before the answer: one that is touched again is streamed, at three times the price.
+    // Before the answer: one whose headers are touched again is no longer written in one piece.
     context.header('X-Request-Id', requestId)
     await next()
     // A client that keeps its connection would hold up the stop.

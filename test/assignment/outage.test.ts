@@ -62,9 +62,10 @@ it('makes no storm while WeChat Pay is away, and assigns what it kept within sec
     expect(attempts[n]).toBeLessThanOrEqual(perStretch * 1.2 + full(0, 20))
   }
   await sleep(Math.max(0, backMs - performance.now()))
-  await eventually(async () => statuses(rig)['assigned'] === answers.length, 5000)
+  await eventually(async () => statuses(rig)['assigned'] === answers.length, 20_000)
   const lateMs = Math.round(performance.now() - backMs)
   tell({ what: 'away', outageMs, perStretch, attempts, allAssignedAfterMs: lateMs })
+  expect(lateMs).toBeLessThan(5000)
   await expectSound(rig, answers)
 }, 120_000)
 
@@ -108,8 +109,8 @@ it('goes on with the backup host while the primary is dead, and loses no order',
   const count = 150
   const answers = await pour(rig, 'P', count, 100)
   expect(answers.filter(({ status }) => status === 'assigned')).toHaveLength(count)
-  // Once the breaker is open, the dead host is asked now and then only.
-  expect(attemptsOf(rig)).toBeLessThan(count + 8 + 10)
+  // Once the breaker is open, the dead host is asked now and then only; the rest are hedges.
+  expect(attemptsOf(rig)).toBeLessThan(count * 1.05 + 20 + 8 + 10)
   await expectSound(rig, answers)
 }, 20_000)
 
