@@ -90,7 +90,10 @@ it('makes no storm while WeChat Pay is away, and assigns what it kept within sec
 it('sends nothing after the window and leaves nothing pending, however short the window and slow the answer', async () => {
   rig = await openRig({ windowMs: 60_000, waitMs: 50 })
   await rig.openStore(1001, 6)
-  await rig.control('PUT', '/faults', { latency_ms: { p50: 60, p99: 900 } })
+  await rig.control('PUT', '/faults', {
+    latency_ms: { p50: 60, p99: 900 },
+    rates: { status_500: 0.3 },
+  })
   // Made so long ago that between 50 ms and 2 s are left.
   const { told, count } = await pour('W', 6, 3000, n => ({
     created_at: new Date(Date.now() - 60_000 + 50 + ((n * 137) % 1950)).toISOString(),
