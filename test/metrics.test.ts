@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import type { Resolution } from '../src/ledger/ledger.ts'
 import type { Outcome } from '../src/wechatpay/outcome.ts'
 import { eventually, openRig, type Rig, readJson } from './support/rig.ts'
 
@@ -99,22 +100,33 @@ it('counts an order that was paid while its guide was on the way as too late, ac
   })
 })
 
+const nobody = (): Resolution => ({
+  status: 'unassigned',
+  guideId: null,
+  reason: 'NOBODY',
+  turn: null,
+  steps: [],
+  blocked: [],
+  asked: { owner: null, sticky: null },
+  versions: { staff: 0, roster: 0, plan: 0 },
+  decidedAtMs: Date.now(),
+  expiresAtMs: Date.now() + 60_000,
+})
+
 it('counts what is on the disk: a job that is rolled back and run again counts once, one that fails not at all', async () => {
-  const { ledger } = rig
-  const key = { merchant: rig.merchant, outTradeNo: 'BAD' }
-  const bad = ledger.record(
-    { ...key, storeId: 1001, facts: '{}', cartId: null, test: false },
-    () => {
-      throw new Error('no decision')
-    },
-  )
-  // The same commit as the one that throws: all of it runs again.
-  const good = Promise.all([
-    rig.assign('G1', { store_id: 1002 }),
-    rig.assign('G2', { store_id: 1002 }),
-  ])
+  const { ledger, merchant } = rig
+  const record = (outTradeNo: string, resolve: () => Resolution) =>
+    ledger.record(
+      { merchant, outTradeNo, storeId: 1002, facts: '{}', cartId: null, test: false },
+      resolve,
+    )
+  // All in one commit: the last takes the others back with it, and they run again.
+  const good = [record('G1', nobody), record('G2', nobody)]
+  const bad = record('BAD', () => {
+    throw new Error('no decision')
+  })
   await expect(bad).rejects.toThrow('no decision')
-  await good
+  await Promise.all(good)
   expect((await counted()).settled).toMatchObject({ unassigned: 2, assigned: 0 })
 })
 

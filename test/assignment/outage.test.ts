@@ -72,7 +72,10 @@ it('makes no storm while WeChat Pay is away, and assigns what it kept within sec
 it('sends nothing after the window and leaves nothing pending, however short the window and slow the answer', async () => {
   rig = await openRigFor({ windowMs: 60_000, waitMs: 50 })
   await rig.openStore(1001, 6)
-  await rig.control('PUT', '/faults', { latency_ms: { p50: 60, p99: 3000 } })
+  await rig.control('PUT', '/faults', {
+    latency_ms: { p50: 60, p99: 3000 },
+    rates: { status_500: 0.2 },
+  })
   const random = aRandom(3)
   const count = full(10_000, 500)
   let most = 0

@@ -212,7 +212,7 @@ it(
     openMoreStores(stores)
     // Else half of the time goes to compiling the same files again.
     const cached = { ...env, NODE_COMPILE_CACHE: join(dir, 'compiled') }
-    const tills = createTills({ key, stores, count: 8, random, headers: { prefer: 'wait=1' } })
+    const tills = createTills({ key, stores, count: 12, random })
     await control('PUT', '/faults', {
       rates: {
         reset_before: 0.02,
@@ -221,7 +221,7 @@ it(
         unsigned: 0.02,
         hang: 0.005,
       },
-      latency_ms: { p50: 8, p99: 80 },
+      latency_ms: { p50: 5, p99: 60 },
     })
     const sent: SentAssign[] = []
     let seen = 0
@@ -247,7 +247,7 @@ it(
         let over = false
         const selling = tills.sell(running.url, () => over)
         // Now and then for as long as what is owed may take.
-        await sleep(round % 20 === 4 ? 1200 : 20 + random() * 300)
+        await sleep(round % 20 === 4 ? 1200 : 50 + random() * 400)
         await running.end('SIGKILL')
         over = true
         await selling
@@ -281,22 +281,22 @@ it(
     }
 
     const last = await startProcess(cached)
-    await tills.sell(last.url, () => tills.unanswered.size === 0)
+    await tills.settleUp(last.url)
     await eventually(async () => pendingOnDisk().length === 0, 20_000)
     expect(await last.end('SIGTERM')).toBe(0)
     await readLog()
     const { told, refused } = tills
     const said = `${kills} kills: ${told.length} answers, ${tills.posted()} orders, ${left} pending at a kill, the slowest sent again ${slowestMs} ms after the start`
     if (process.env['KILLS']) process.stdout.write(`${said}\n`)
+    expect(await brokenAfter(join(dir, 'data'), { sent, told, wasDown: true }), said).toEqual([])
     expect({ late, refused }, said).toEqual({ late: [], refused: [] })
     expect(slowestMs, said).toBeLessThan(1000)
-    expect(left, said).toBeGreaterThan(kills)
-    expect(told.length, said).toBeGreaterThan(kills * 10)
-    expect(await brokenAfter(join(dir, 'data'), { sent, told, wasDown: true })).toEqual([])
     const generations = onDisk(file(), client =>
       client.prepare<[], number>('SELECT max(generation) FROM orders').pluck().get(),
     )
     expect(generations).toBe(1)
+    expect(left, said).toBeGreaterThan(kills / 5)
+    expect(told.length, said).toBeGreaterThan(kills * 5)
   },
   60_000 + kills * 3000,
 )

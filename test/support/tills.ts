@@ -22,7 +22,6 @@ export function createTills(options: {
   stores: readonly number[]
   count: number
   random(): number
-  headers?: Record<string, string>
   /** Of their numbers. */
   prefix?: string
   /** They stay when they are told to go. */
@@ -54,7 +53,8 @@ export function createTills(options: {
       headers: {
         authorization: `Bearer ${key}`,
         'content-type': 'application/json',
-        ...options.headers,
+        // Some are answered as soon as they are recorded.
+        prefer: random() < 0.3 ? 'respond-async' : 'wait=1',
       },
       body: JSON.stringify(body),
     })
@@ -95,11 +95,17 @@ export function createTills(options: {
 
   return {
     told,
-    unanswered,
     broken,
     refused,
     posted: () => next,
     wasToldOf: (no: string) => told.some(({ outTradeNo }) => outTradeNo === no),
+
+    /** Posts what nobody has answered yet. */
+    async settleUp(url: string): Promise<void> {
+      const pool = new Pool(url, { connections: 1, pipelining: 1 })
+      for (const no of [...unanswered]) await post(pool, no)
+      await pool.close()
+    },
 
     /** Posts to the service there until it is gone, or says that it closes. */
     async sell(url: string, isOver: () => boolean): Promise<void> {
