@@ -163,7 +163,7 @@ async function startAnew(run: Run): Promise<void> {
 async function trade(run: Run, url: string): Promise<{ refused: number }> {
   let refused = 0
   for (let n = 0; run.calls() < stride * faultsARun; n++) {
-    const isSettings = n % 5 === 4
+    const isSettings = n % 5 > 1
     const ask = () => (isSettings ? putSettings(run, url, 60 + n) : post(run, url, `FULL-${n}`))
     for (let status = await ask(); status === 503; status = await ask()) {
       refused += 1
