@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import type Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -10,6 +18,7 @@ import { openHistory } from '../../src/ledger/history.ts'
 import { openLedger } from '../../src/ledger/ledger.ts'
 import { openMirror } from '../../src/mirror/mirror.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { accountOf } from '../support/account.ts'
 import { damages, seeded } from '../support/damage.ts'
 import { aPlan, merchant, openPast } from '../support/past.ts'
 import { scratchDir } from '../support/rig.ts'
@@ -28,22 +37,25 @@ const advice = [
 ]
 
 let dir: string
-/** The rows as they are, and as they were before the last commit. */
+let simulator: Simulator
+/** The rows as they are, and as they were before the last two commits. */
 let whole: string
-let beforeLast: string
+let earlier: string[] = []
 const original = () => join(dir, 'original', 'smartguide.db')
 
 beforeAll(async () => {
   dir = scratchDir()
+  simulator = await startSimulator({ stateDir: join(dir, 'sim') })
   const past = openPast(join(dir, 'made', 'smartguide.db'))
   const guides = ['G1', 'G2', 'G3', 'G4', 'G5', 'G6']
   for (const storeId of [1, 2, 3]) {
     past.openStore(
       storeId,
       guides.map(id => `${id}-${storeId}`),
-      { plan: aPlan() },
+      { plan: aPlan({ use: 'rotate' }) },
     )
   }
+  past.mirror.claim({ mode: 'direct', mchid: accountOf(simulator.stateDir).mchid })
   await past.mirror.setOwners(
     Array.from({ length: 2000 }, (_, n) => ({
       merchant,
@@ -69,11 +81,16 @@ beforeAll(async () => {
   })
   past.db.$client.close()
   whole = rowsOf(copyOf('whole'))
-  const cutShort = copyOf('cut-short')
-  dropLastCommit(`${cutShort}-wal`)
-  beforeLast = rowsOf(cutShort)
+  earlier = [1, 2].map(commits => {
+    const path = copyOf('cut-short')
+    dropCommits(`${path}-wal`, commits)
+    return rowsOf(path)
+  })
 })
-afterAll(() => rmSync(dir, { recursive: true, force: true }))
+afterAll(async () => {
+  await simulator.stop()
+  rmSync(dir, { recursive: true, force: true })
+})
 
 function copyOf(name: string): string {
   rmSync(join(dir, name), { recursive: true, force: true })
@@ -81,14 +98,14 @@ function copyOf(name: string): string {
   return join(dir, name, 'smartguide.db')
 }
 
-function dropLastCommit(log: string): void {
+function dropCommits(log: string, count: number): void {
   const bytes = readFileSync(log)
   const frameBytes = 24 + 4096
   const commits: number[] = []
   for (let at = 32; at + frameBytes <= bytes.length; at += frameBytes) {
     if (bytes.readUInt32BE(at + 4) !== 0) commits.push(at + frameBytes)
   }
-  truncateSync(log, commits.at(-2))
+  truncateSync(log, commits.at(-1 - count))
 }
 
 /** Opens it as the start does, and reads every row of every table. */
@@ -120,13 +137,13 @@ function printRows(client: Database.Database): string {
   return hash.digest('hex')
 }
 
-type Ending = 'started whole' | 'refused' | 'without its last commit' | `${string}!`
+type Ending = 'started whole' | 'refused' | 'without its last commits' | `${string}!`
 
 function openDamaged(path: string): { ending: Ending; says: string } {
   try {
     const rows = rowsOf(path)
     if (rows === whole) return { ending: 'started whole', says: '' }
-    if (rows === beforeLast) return { ending: 'without its last commit', says: '' }
+    if (earlier.includes(rows)) return { ending: 'without its last commits', says: '' }
     return { ending: 'served with other rows!', says: '' }
   } catch (cause) {
     const says = cause instanceof Error ? cause.message : String(cause)
@@ -153,7 +170,7 @@ describe('a damaged database', () => {
       const isRight =
         ending === 'refused' ||
         ending === 'started whole' ||
-        (ending === 'without its last commit' && kind.mayLoseLastCommit)
+        (ending === 'without its last commits' && kind.mayLoseLastCommits)
       if (!isRight) wrong.push(`${n}, ${kind.name}: ${ending} ${says}`)
     }
     if (process.env['DAMAGES']) process.stdout.write(`${JSON.stringify([...endings])}\n`)
@@ -161,24 +178,46 @@ describe('a damaged database', () => {
     expect(endings.get('refused')).toBeGreaterThan(count / 2)
   }, 300_000)
 
+  it('is refused when two pages of an index changed places, each whole in itself', () => {
+    const path = copyOf('swapped')
+    const { $client } = openDatabase(path)
+    const leaves = $client
+      .prepare<[], number>(
+        "SELECT pageno FROM dbstat WHERE name = 'orders_number' AND pagetype = 'leaf'",
+      )
+      .pluck()
+      .all()
+    $client.close()
+    const [one = 0, other = 0] = leaves
+    const bytes = readFileSync(path)
+    const pageAt = (number: number) => bytes.subarray((number - 1) * 4096, number * 4096)
+    const kept = Buffer.from(pageAt(one))
+    pageAt(one).set(pageAt(other))
+    pageAt(other).set(kept)
+    writeFileSync(path, bytes)
+    expect(leaves.length).toBeGreaterThan(1)
+    expect(openDamaged(path)).toMatchObject({ ending: 'refused' })
+  })
+
+  it('is refused when it is gone and its log is left: nothing is read out of the log alone', () => {
+    const path = copyOf('gone')
+    rmSync(path)
+    expect(openDamaged(path).says).toMatch(/ is gone, and its log .+ is there: /)
+    expect(existsSync(path)).toBe(false)
+  })
+
   it('ends the real process with exit code 78 and that one sentence', async () => {
-    const simulator: Simulator = await startSimulator({ stateDir: join(dir, 'sim') })
-    try {
-      for (const name of ['a page of zeros', 'an empty file', 'a table dropped']) {
-        const path = copyOf('process')
-        openDatabase(path).$client.close()
-        damages.find(kind => kind.name === name)?.damage(path, seeded(7))
-        const settings = settingsFor(simulator, join(dir, 'process'))
-        const { code, output } = await failToStart(settings)
-        expect(output).toMatch(/is damaged \(.+\): keep a copy/)
-        expect(output.trim().split('\n')).toHaveLength(1)
-        expect(code).toBe(78)
-      }
-      const { end } = await startProcess(settingsFor(simulator, join(dir, 'whole')))
-      expect(await end('SIGTERM')).toBe(0)
-    } finally {
-      await simulator.stop()
+    for (const name of ['a page of zeros', 'an empty file', 'a table dropped']) {
+      const path = copyOf('process')
+      openDatabase(path).$client.close()
+      damages.find(kind => kind.name === name)?.damage(path, seeded(7))
+      const { code, output } = await failToStart(settingsFor(simulator, join(dir, 'process')))
+      expect(output).toMatch(/is damaged \(.+\): keep a copy/)
+      expect(output.trim().split('\n')).toHaveLength(1)
+      expect(code).toBe(78)
     }
+    const { end } = await startProcess(settingsFor(simulator, join(dir, 'whole')))
+    expect(await end('SIGTERM')).toBe(0)
   }, 60_000)
 })
 

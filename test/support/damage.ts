@@ -17,8 +17,8 @@ const below = (random: Random, limit: number) => Math.floor(random() * limit)
 
 type Damage = (path: string, random: Random) => void
 
-/** Whether rows may be as they were before the last commit: nobody can tell a log that is torn there from a power cut. */
-type Kind = { name: string; damage: Damage; mayLoseLastCommit?: true }
+/** Rows may be as they were before the last commit, or the last two: a log that is damaged there looks as after a power cut. */
+type Kind = { name: string; damage: Damage; mayLoseLastCommits?: true }
 
 const newer = "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('newer', 9999999999999)"
 
@@ -54,8 +54,8 @@ export const damages: readonly Kind[] = [
     name: 'a bit of the header of the log',
     damage: editLog((bytes, random) => flip(bytes, random, 0, 32)),
   },
-  { name: 'a bit of the log', damage: editLog(flipAnywhere), mayLoseLastCommit: true },
-  { name: 'a frame of the log zeroed', damage: editLog(zeroFrame), mayLoseLastCommit: true },
+  { name: 'a bit of the log', damage: editLog(flipAnywhere), mayLoseLastCommits: true },
+  { name: 'a frame of the log zeroed', damage: editLog(zeroFrame), mayLoseLastCommits: true },
   { name: 'noise behind the log', damage: appendNoise },
 ]
 
@@ -102,7 +102,7 @@ function pageOf(bytes: Buffer, random: Random): Buffer {
 
 function zeroPages(bytes: Buffer, random: Random): void {
   const from = below(random, bytes.length / pageBytes) * pageBytes
-  bytes.fill(0, from, from + (1 + below(random, 8)) * pageBytes)
+  bytes.fill(0, from, Math.min(bytes.length, from + (1 + below(random, 8)) * pageBytes))
 }
 
 /** Half a sector is of the head of a page, where its cells are listed. */
