@@ -298,7 +298,7 @@ it(
     expect(left, said).toBeGreaterThan(kills / 5)
     expect(told.length, said).toBeGreaterThan(kills * 5)
   },
-  60_000 + kills * 3000,
+  60_000 + kills * 6000,
 )
 
 const file = () => join(dir, 'data', 'smartguide.db')
