@@ -47,9 +47,10 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
 
   // While it is said to be full, nobody may come with something to write.
   function probe(): void {
-    if (client.open && client.inTransaction) return
+    if (!client.open) stopProbing()
+    if (!client.open || client.inTransaction) return
     try {
-      if (client.open) writeNothing()
+      writeNothing()
       stopProbing()
       watch.freed()
     } catch (cause) {
