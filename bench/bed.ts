@@ -12,7 +12,7 @@ import { weekdays } from '../src/rules/names.ts'
 import { planSchema } from '../src/rules/plan.ts'
 import { rosterSchema } from '../src/rules/roster.ts'
 import { staffSchema } from '../src/rules/staff.ts'
-import type { Used } from './accounting.ts'
+import type { Profile, Used } from './accounting.ts'
 
 export type Env = Record<string, string>
 
@@ -58,16 +58,19 @@ export function makeBed() {
 export type Running = Awaited<ReturnType<typeof startProcess>>
 
 /** A process that says its URL, and on its channel what it has used. */
-export async function startProcess(main: string, env: Env, options: readonly string[] = []) {
+export async function startProcess(main: string, env: Env) {
   const accounting = join(here, 'accounting.ts')
-  const child = spawn(process.execPath, [...options, '--import', accounting, main], {
+  const child = spawn(process.execPath, ['--import', accounting, main], {
     cwd: root,
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   process.once('exit', () => child.kill('SIGKILL'))
   const url = await urlOf(child)
-  const ask = async <T>(wanted: (said: object) => said is T & object): Promise<T> => {
+  const ask = async <T>(
+    wanted: (said: object) => said is T & object,
+    what = 'tell',
+  ): Promise<T> => {
     const heard = new Promise<T>(done => {
       const listen = (said: object) => {
         if (!wanted(said)) return
@@ -76,7 +79,7 @@ export async function startProcess(main: string, env: Env, options: readonly str
       }
       child.on('message', listen)
     })
-    child.send('tell')
+    child.send(what)
     return heard
   }
   return {
@@ -84,6 +87,10 @@ export async function startProcess(main: string, env: Env, options: readonly str
     used: () => ask((said): said is Used => 'cpuMicroseconds' in said),
     accepted: async () =>
       (await ask((said): said is { accepted: number } => 'accepted' in said)).accepted,
+    /** Starts the sampling of its main thread, and answers null; asked again, what was seen. */
+    profile: async () =>
+      (await ask((said): said is { profile: Profile | null } => 'profile' in said, 'profile'))
+        .profile,
     async stop(): Promise<void> {
       const gone = once(child, 'exit')
       child.kill('SIGTERM')

@@ -14,10 +14,7 @@ import {
 export type Contender = Running & { name: 'floor' | 'service' | 'peer'; key: string }
 
 /** An upstream, and what is measured before it, each in a process of its own. */
-export async function startContenders(
-  names: readonly Contender['name'][],
-  options: readonly string[] = [],
-) {
+export async function startContenders(names: readonly Contender['name'][]) {
   const bed = makeBed()
   const upstream = await bed.startUpstream()
   const account: Env = { ...bed.account, WECHATPAY_BASE_URLS: upstream.url }
@@ -32,22 +29,17 @@ export async function startContenders(
     }
   })
   const start: Record<Contender['name'], () => Promise<Running>> = {
-    floor: () => startProcess('bench/floor.ts', account, options),
+    floor: () => startProcess('bench/floor.ts', account),
     service: () =>
-      startProcess(
-        'src/main.ts',
-        {
-          ...account,
-          // As in production: a second host, where hedges go.
-          WECHATPAY_BASE_URLS: `${upstream.url},http://localhost:${new URL(upstream.url).port}`,
-          PORT: '0',
-          DATA_DIR: dataDir,
-          UPSTREAM_RATE_PER_SECOND: '10000',
-        },
-        options,
-      ),
-    peer: () =>
-      startProcess('bench/peer.ts', { ...account, ...peerSettings(bed.dir, key) }, options),
+      startProcess('src/main.ts', {
+        ...account,
+        // As in production: a second host, where hedges go.
+        WECHATPAY_BASE_URLS: `${upstream.url},http://localhost:${new URL(upstream.url).port}`,
+        PORT: '0',
+        DATA_DIR: dataDir,
+        UPSTREAM_RATE_PER_SECOND: '10000',
+      }),
+    peer: () => startProcess('bench/peer.ts', { ...account, ...peerSettings(bed.dir, key) }),
   }
   const contenders: Contender[] = []
   for (const name of names) contenders.push({ ...(await start[name]()), name, key })

@@ -70,3 +70,4 @@ function authorize(path: string, body: string): Promise<string> {
 server.listen(0, '127.0.0.1', () => {
   process.stdout.write(`"url":"http://127.0.0.1:${(server.address() as AddressInfo).port}"\n`)
 })
+process.once('SIGTERM', () => process.exit(0))

@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import autocannon from 'autocannon'
 import { Pool } from 'undici'
 import { stores } from './bed.ts'
@@ -50,8 +51,6 @@ export async function closedLoop(
 
 export type Arrivals = { histogram: RecordableHistogram; answered: number }
 
-const spinBelowMs = 2
-
 /**
  * Orders that arrive as customers do (Poisson, `perSecond` on average), whether the ones before are answered or not.
  * Each latency, in microseconds, counts from the instant at which the order was due: one that left late counts as late.
@@ -71,22 +70,19 @@ export async function openLoop(
     const answer = await pool.request({ method: 'POST', path, headers, body })
     await answer.body.dump()
     if (answer.statusCode !== 200) throw new Error(`answered ${answer.statusCode}`)
-    histogram.record(Math.max(1, Math.round((performance.now() - dueMs) * 1000)))
+    histogram.record(Math.max(1, Math.round((monotonicMs() - dueMs) * 1000)))
     answered += 1
   }
 
-  const under: Promise<void>[] = []
-  const startMs = performance.now()
-  let dueMs = startMs
-  while (dueMs < startMs + seconds * 1000) {
-    dueMs += (-Math.log(1 - Math.random()) * 1000) / perSecond
-    const restMs = dueMs - performance.now()
-    // A timer is a millisecond late: the last stretch is waited out.
-    if (restMs > spinBelowMs) await sleep(restMs - spinBelowMs)
-    while (performance.now() < dueMs) await new Promise(setImmediate)
-    under.push(post(dueMs))
-  }
-  await Promise.all(under)
+  const underWay: Promise<void>[] = []
+  const metronome = new Worker(new URL('metronome.ts', import.meta.url), {
+    workerData: { perSecond, seconds },
+  })
+  metronome.on('message', (dueMs: number) => underWay.push(post(dueMs)))
+  await once(metronome, 'exit')
+  await Promise.all(underWay)
   await pool.close()
   return { histogram, answered }
 }
+
+const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6

@@ -86,3 +86,4 @@ app.post<{ Params: { no: string }; Body: { store_id: number } }>(
   },
 )
 process.stdout.write(`"url":"${await app.listen({ port: 0, host: '127.0.0.1' })}"\n`)
+process.once('SIGTERM', () => process.exit(0))

@@ -192,8 +192,10 @@ export function createAssignments(deps: {
     if (draining) throw new AppError('draining', 'Post the order to another node, or again later.')
     refuseOverload(waitMs)
     outbound.welcome(posted.merchant)
-    const around = lookAround(mirror, store, posted, clock.nowMs(), deps.windowMs)
+    const nowMs = clock.nowMs()
     const recorded = ledger.record({ ...posted, facts }, view => {
+      // Inside the transaction: to read by itself would lock the file once more.
+      const around = lookAround(mirror, store, posted, nowMs, deps.windowMs)
       const resolution = resolve(posted, around, view)
       if (resolution.status === 'pending') presign(posted, resolution)
       return resolution
