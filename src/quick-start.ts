@@ -1,17 +1,13 @@
 import { enableCompileCache, registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { setFlagsFromString } from 'node:v8'
 
 /**
  * What makes a start quick and the process small, to be imported before all else.
  *
- * Of what orders leave behind, Node would let four times as much lie as is in use: it is swept up sooner. Compiled code,
- * with the types stripped, is kept beside the packages; where nothing may be written there, it is not. And inside
- * drizzle-orm a file is named by its path alone: Node would read the description of that package, 180 KB, anew for each of
- * its 400 files, which takes half a second and 120 MB.
+ * Compiled code, with the types stripped, is kept beside the packages; where nothing may be written there, it is not. And
+ * inside drizzle-orm a file is named by its path alone: Node would read the description of that package, 180 KB, anew for
+ * each of its 400 files, which takes half a second and 120 MB.
  */
-setFlagsFromString('--semi-space-growth-factor=1')
-setFlagsFromString('--heap-growing-percent=30')
 enableCompileCache(
   fileURLToPath(new URL('../node_modules/.cache/smartguide-assign', import.meta.url)),
 )
