@@ -105,13 +105,13 @@ function goals({ sheet }: Contest): Goal[] {
     single('decision in a batch of 32, µs', figure('decision, batch of 32'), 25),
     single(
       '10 to 10,000 stores',
-      flat('decision, 10 stores', 'decision, 1000 stores', 'decision, 10000 stores'),
+      flat('decision, batch of 32', 'decision, 1,000 stores', 'decision, 10,000 stores'),
       1.3,
     ),
-    single('0 to 1,000,000 rows', flat('decision, 0 rows', 'decision, 1,000,000 rows'), 1.3),
+    single('0 to 1,000,000 rows', flat('decision, batch of 32', 'decision, 1,000,000 rows'), 1.3),
     single(
       '8 to 200 guides, of 25 times as many',
-      flat('decision, 8 guides a store', 'decision, 200 guides a store'),
+      flat('decision, batch of 32', 'decision, 200 guides a store'),
       25,
     ),
     single('start with 1,000,000 rows, ms', start.firstAnswerMs, 1000),

@@ -12,41 +12,51 @@ export type Figure = { what: string; microseconds: number }
 
 const windowMs = 600_000
 const million = 1_000_000
-/** Of one figure; many stores are looked at once before, as in a service that has run for a while. */
-const orders = 4096
+/** Of a pass; many stores are looked at once before, as in a service that has run for a while. */
+const orders = 2048
+const passes = 5
 
 /**
  * The decision alone, in this process: transaction with plan, fairness and row, at synchronous=NORMAL, so that the disk
- * is not what is measured. Microseconds an order, the median of its batches.
+ * is not what is measured. Microseconds an order: the median of its batches, and of several passes in turns the least,
+ * because what else goes on in the machine only adds.
  */
 export async function measureScale(say: (figure: Figure) => void): Promise<void> {
   const bed = makeBed()
+  const open = (name: string, stores: number, guidesEach: number) =>
+    openBench(join(bed.dir, `${name}.db`), stores, guidesEach)
+  const small = open('small', 10, 8)
+  const full = open('full', 10, 8)
+  await full.decide(32)
+  full.copyRows(million)
+  const each: [what: string, bench: Bench, batch: number][] = [
+    ['decision, batch of 1', small, 1],
+    ['decision, batch of 32', small, 32],
+    ['decision, 1,000 stores', open('stores-1000', 1000, 8), 32],
+    ['decision, 10,000 stores', open('stores-10000', 10_000, 8), 32],
+    ['decision, 50 guides a store', open('guides-50', 10, 50), 32],
+    ['decision, 200 guides a store', open('guides-200', 10, 200), 32],
+    ['decision, 1,000,000 rows', full, 32],
+  ]
   try {
-    say({ what: 'sign', microseconds: await signing() })
-    for (const batch of [1, 32]) {
-      const bench = open(join(bed.dir, `batch-${batch}.db`), 10, 8)
-      say({ what: `decision, batch of ${batch}`, microseconds: await bench.decide(batch) })
-      bench.close()
+    const least = new Map<string, number>()
+    for (let pass = 0; pass <= passes; pass++) {
+      for (const [what, bench, batch] of each) {
+        const median = await bench.decide(batch)
+        // The first pass warms up.
+        if (pass > 0) least.set(what, Math.min(median, least.get(what) ?? median))
+      }
+      const signed = await signing()
+      if (pass > 0) least.set('sign', Math.min(signed, least.get('sign') ?? signed))
     }
-    for (const stores of [10, 1000, 10_000]) {
-      const bench = open(join(bed.dir, `stores-${stores}.db`), stores, 8)
-      say({ what: `decision, ${stores} stores`, microseconds: await bench.decide(32) })
-      bench.close()
-    }
-    for (const guides of [8, 50, 200]) {
-      const bench = open(join(bed.dir, `guides-${guides}.db`), 10, guides)
-      say({ what: `decision, ${guides} guides a store`, microseconds: await bench.decide(32) })
-      bench.close()
-    }
-    const bench = open(join(bed.dir, 'rows.db'), 10, 8)
-    say({ what: 'decision, 0 rows', microseconds: await bench.decide(32) })
-    bench.copyRows(million)
-    say({ what: 'decision, 1,000,000 rows', microseconds: await bench.decide(32) })
-    bench.close()
+    for (const [what, microseconds] of least) say({ what, microseconds })
   } finally {
+    for (const bench of new Set(each.map(([, bench]) => bench))) bench.close()
     bed.remove()
   }
 }
+
+type Bench = ReturnType<typeof openBench>
 
 async function signing(): Promise<number> {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -58,7 +68,7 @@ async function signing(): Promise<number> {
   return (user + system) / times
 }
 
-function open(path: string, stores: number, guidesEach: number) {
+function openBench(path: string, stores: number, guidesEach: number) {
   const db = openDatabase(path)
   db.$client.pragma('synchronous = NORMAL')
   const mirror = openMirror(db)
