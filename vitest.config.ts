@@ -1,10 +1,31 @@
 import { defineConfig } from 'vitest/config'
 
+/** Processes that are killed, measured or starved: two at a time, when the others are through. */
+const hard = ['test/process/**/*.test.ts', 'test/assignment/**/*.test.ts', 'test/model/**/*.test.ts']
+// What it saves, it saves for every file.
+const execArgv = ['--import', './src/quick-start.ts']
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'rooms',
+          include: ['test/**/*.test.ts'],
+          exclude: hard,
+          execArgv,
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'hard', include: hard, execArgv, maxWorkers: 2, sequence: { groupOrder: 2 } },
+      },
+    ],
   },
 })
