@@ -1,7 +1,11 @@
 import { defineConfig } from 'vitest/config'
 
 /** Processes that are killed, measured or starved: two at a time, when the others are through. */
-const hard = ['test/process/**/*.test.ts', 'test/assignment/**/*.test.ts', 'test/model/**/*.test.ts']
+const hard = [
+  'test/process/**/*.test.ts',
+  'test/assignment/**/*.test.ts',
+  'test/model/**/*.test.ts',
+]
 // What it saves, it saves for every file.
 const execArgv = ['--import', './src/quick-start.ts']
 

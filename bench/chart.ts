@@ -48,7 +48,8 @@ export function drawChart({ sheet }: Contest, machine: string): string {
     y += 26
   }
   lines.push(`<text x="16" y="${height - 10}" font-size="10" fill="#777">${machine}</text>`)
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222" role="img" aria-label="Processor time and orders a second of floor, service and peer">
+<title>What an order costs</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${lines.join('\n')}
 </svg>
