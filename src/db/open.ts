@@ -40,8 +40,9 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
     // Not closed when it is refused: that would write the log into a file which nobody trusts.
     const client = new Database(path, { timeout: 5000 })
     const db = prepareDatabase(client)
-    // A log that begins anew holds nothing of a transaction that was cut off.
-    client.pragma('wal_checkpoint(PASSIVE)')
+    // A log that begins anew holds nothing of a transaction that was cut off. Emptied, for SQLite goes on with one whose
+    // first transaction that was, and what it left behind would look like damage after the next power cut.
+    client.pragma('wal_checkpoint(TRUNCATE)')
     return Object.assign(db, { storage: watchStorage(client, watch) })
   } catch (cause) {
     throw sayUnusable(cause, path)
