@@ -14,9 +14,9 @@ import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
-import { StartError } from '../errors.ts'
+import { StartError, startExitCode, storageFaultOf } from '../errors.ts'
 import { checkWhole, isCheckedAtOnce } from './check-whole.ts'
-import { damaged, sayUnusable } from './refusals.ts'
+import { damaged, diskExitCode, sayUnusable } from './refusals.ts'
 import { type Storage, type StorageWatch, watchStorage } from './storage.ts'
 import { brokenLog } from './write-ahead-log.ts'
 
@@ -40,8 +40,9 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
     // Not closed when it is refused: that would write the log into a file which nobody trusts.
     const client = new Database(path, { timeout: 5000 })
     const db = prepareDatabase(client)
-    // A log that begins anew holds nothing of a transaction that was cut off.
-    client.pragma('wal_checkpoint(PASSIVE)')
+    // A log that begins anew holds nothing of a transaction that was cut off. Emptied, for SQLite goes on with one whose
+    // first transaction that was, and what it left behind would look like damage after the next power cut.
+    client.pragma('wal_checkpoint(TRUNCATE)')
     return Object.assign(db, { storage: watchStorage(client, watch) })
   } catch (cause) {
     throw sayUnusable(cause, path)
@@ -183,10 +184,17 @@ export function takeDataDir(dataDir: string): { release(): void } {
       },
     }
   } catch (cause) {
-    const busy = cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_BUSY'
-    if (busy) throw new StartError(`The data directory ${dataDir} is in use by another process.`)
+    const code = cause instanceof Error && 'code' in cause ? cause.code : null
+    if (code === 'SQLITE_BUSY') {
+      throw new StartError(`The data directory ${dataDir} is in use by another process.`)
+    }
     const why = cause instanceof Error ? cause.message : String(cause)
-    throw new StartError(`The data directory ${dataDir} cannot be used: ${why}.`)
+    const fault = code === 'ENOSPC' ? 'full' : storageFaultOf(cause)
+    const isOfDisk = fault === 'full' || fault === 'broken'
+    throw new StartError(
+      `The data directory ${dataDir} cannot be used: ${why}.`,
+      isOfDisk ? diskExitCode : startExitCode,
+    )
   }
 }
 

@@ -80,3 +80,15 @@ it('never refuses where the first order of a turn is the only one', () => {
     expect(door.turn(1, 200)).toBe(1)
   }
 })
+
+it('takes everything in again once turns are short, however long WeChat Pay takes to answer', () => {
+  const door = aDoor()
+  door.turn(300, 0.5)
+  door.turn(300, 0.5)
+  door.pile(500)
+  for (let n = 0; n < 100; n++) {
+    door.turn(1, 0.5)
+    door.rest(15)
+  }
+  expect(door.turn(50, 0.5)).toBe(50)
+})

@@ -229,3 +229,39 @@ it('a database that is being made when the process ends is made by the next star
   openDatabase(path).$client.close()
   expect(existsSync(`${path}.new`)).toBe(false)
 })
+
+it('a log that lost power in its first commit, and soon again, is no damaged one', () => {
+  const frameBytes = 24 + 4096
+  let { $client } = openDatabase(copyOf('flicker 0'))
+
+  function commit(books: number): void {
+    const row = $client.prepare('INSERT INTO books VALUES (?, ?, ?)')
+    $client.transaction(() => {
+      for (let n = 0; n < books; n++) row.run(1000 + books, `${n}`, 'x'.repeat(3000))
+    })()
+  }
+
+  /** Starts on what the disk has: of that commit all but its first page. */
+  function losePower(outage: number, lost: number): void {
+    const path = join(dir, `flicker ${outage}`, 'smartguide.db')
+    mkdirSync(join(dir, `flicker ${outage}`))
+    for (const end of ['', '-wal']) cpSync(`${$client.name}${end}`, `${path}${end}`)
+    $client.close()
+    const log = readFileSync(`${path}-wal`)
+    const at = 32 + lost * frameBytes
+    log.fill(0, at, at + frameBytes)
+    writeFileSync(`${path}-wal`, log)
+    $client = openDatabase(path).$client
+  }
+
+  $client.pragma('wal_checkpoint(TRUNCATE)')
+  commit(30)
+  losePower(1, 0)
+  commit(1)
+  const { log } = $client.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)').get() ?? {}
+  commit(2)
+  losePower(2, log ?? 0)
+  const books = $client.prepare('SELECT count(*) FROM books WHERE store_id > 1000').pluck()
+  expect(books.get()).toBe(1)
+  $client.close()
+})

@@ -215,6 +215,13 @@ describe.skipIf(!hasStrace)('a disk that is full (skipped where strace is missin
     expect(refused).toBeGreaterThan(faults / 4)
   }, 1_800_000)
 
+  it('so that the data directory cannot even be taken: the process ends with 74, to be started again', async () => {
+    const files = ['service.lock-journal']
+    const run = await startRun({ call: 'write', error: 'ENOSPC', when: '1+', files })
+    expect([await run.ended, run.output()]).toEqual([74, expect.stringMatching(/ is full/)])
+    await startAnew(run)
+  }, 60_000)
+
   it.runIf(isFull)(
     'when the log moves into the database: orders are taken all the same, and it moves later',
     async () => {
