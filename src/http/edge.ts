@@ -1,7 +1,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { matchedRoutes } from 'hono/route'
-import type { Key, Keys } from '../access/keys.ts'
+import type { Key, Keys, Scope } from '../access/keys.ts'
 import { judge, mayEnter, rights, type Verdict } from '../access/rights.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
@@ -148,18 +148,21 @@ function refuseUnless(verdict: Verdict): void {
         en: 'Send Authorization: Bearer KEY with a valid key.',
         zh: '请发送 Authorization: Bearer 密钥，密钥须有效。',
       })
-    case 'wrong_scope': {
-      const { scopes } = verdict
-      throw new AppError('forbidden', {
-        en: `This needs a key of scope ${scopes.join(' or ') || 'that there is not'}.`,
-        zh: `需要 ${scopes.join(' 或 ') || '不存在的'} 范围的密钥。`,
-      })
-    }
+    case 'wrong_scope':
+      throw new AppError('forbidden', scopesNeeded(verdict.scopes))
     case 'foreign_store':
       throw new AppError('forbidden', {
         en: 'This key is for other stores.',
         zh: '此密钥用于其他门店。',
       })
+  }
+}
+
+function scopesNeeded(scopes: readonly Scope[]): { en: string; zh: string } {
+  if (scopes.length === 0) return { en: 'No key may do this.', zh: '任何密钥都无权这样做。' }
+  return {
+    en: `This needs a key of scope ${scopes.join(' or ')}.`,
+    zh: `需要 ${scopes.join(' 或 ')} 范围的密钥。`,
   }
 }
 
