@@ -16,7 +16,7 @@ import { createKeyRoutes } from './http/keys.ts'
 import { createManagerRoutes } from './http/manager-routes.ts'
 import { createOrderRoutes } from './http/orders.ts'
 import { createProbeRoutes } from './http/probes.ts'
-import { answerProblem } from './http/problem.ts'
+import { answerHeaders, answerProblem } from './http/problem.ts'
 import { createReportRoutes } from './http/reports.ts'
 import { createSettingsRoutes } from './http/settings.ts'
 import type { Ledger } from './ledger/ledger.ts'
@@ -55,7 +55,6 @@ export function createListener(deps: AppDeps): RequestListener {
 export function createApp(deps: AppDeps) {
   const { keys, clock, storage, isReady, report } = deps
   const app = createRouter()
-  const gate = createGate(keys, clock)
 
   app.use(async (context, next) => {
     const asked = context.req.header('x-request-id')
@@ -63,19 +62,21 @@ export function createApp(deps: AppDeps) {
     context.set('requestId', requestId)
     // Before the answer: one whose headers are touched again is no longer written in one piece.
     context.header('X-Request-Id', requestId)
+    for (const [name, value] of Object.entries(answerHeaders)) context.header(name, value)
     await next()
     // A client that keeps its connection would hold up the stop.
     if (!isReady()) context.header('Connection', 'close')
   })
   app.use(limitBodies())
+  app.use(createGate(keys, clock))
 
   app.route('/', createProbeRoutes({ ...deps, metrics: createMetrics(deps) }))
-  app.route('/', createOrderRoutes({ ...deps, gate }))
-  app.route('/', createKeyRoutes({ keys, clock, gate }))
-  app.route('/', createManagerRoutes({ ...deps, gate }))
-  app.route('/', createReportRoutes({ ...deps, gate }))
-  app.route('/', createGuideRoutes({ ...deps, gate }))
-  app.route('/', createSettingsRoutes({ ...deps, gate }))
+  app.route('/', createOrderRoutes(deps))
+  app.route('/', createKeyRoutes({ keys, clock }))
+  app.route('/', createManagerRoutes(deps))
+  app.route('/', createReportRoutes(deps))
+  app.route('/', createGuideRoutes(deps))
+  app.route('/', createSettingsRoutes(deps))
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',

@@ -119,12 +119,6 @@ export function openKeys(db: Db) {
   }
 }
 
-/** Whether a key may act in a store; a null store means: on no store in particular. */
-export function mayEnter(key: Key, storeId: number | null): boolean {
-  if (key.stores === null || key.scope === 'admin') return true
-  return storeId !== null && key.stores.includes(storeId)
-}
-
 export function newKeyText(): string {
   const body = `spa_${randomBytes(8).toString('hex')}_${randomBytes(32).toString('hex')}`
   return `${body}_${checkOf(body)}`

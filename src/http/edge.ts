@@ -1,6 +1,8 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Key, type Keys, mayEnter, type Scope } from '../access/keys.ts'
+import { matchedRoutes } from 'hono/route'
+import type { Key, Keys, Scope } from '../access/keys.ts'
+import { judge, mayEnter, rights, type Verdict } from '../access/rights.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
@@ -11,7 +13,8 @@ import { faultsOf } from './sentences.ts'
 /** A caller may name a request. */
 export const requestIdPattern = /^[\w.:-]{1,128}$/
 
-export type Env = { Variables: { requestId: string; key: Key } }
+/** `operation` and `key` are those that the gate let in. */
+export type Env = { Variables: { requestId: string; operation: string; key: Key } }
 
 /** A router whose validation faults are problems like all others. */
 export function createRouter() {
@@ -73,8 +76,10 @@ export const merchantQuery = z.object({
   sub_mchid: mchidSchema.optional().openapi({ param: { in: 'query' } }),
 })
 
+const storeIdPattern = /^[1-9]\d{0,14}$/
+
 export const storeIdText = matching(
-  /^[1-9]\d{0,14}$/,
+  storeIdPattern,
   'must be a store_id',
   '应为门店ID（数字）',
 ).transform(Number)
@@ -89,7 +94,6 @@ export const jsonBody = <T extends z.ZodType>(schema: T) => ({
   content: json(schema),
 })
 
-export type Gate = ReturnType<typeof createGate>
 export type Merchant = { mode: 'direct' | 'partner'; mchid: string }
 
 /** The merchant whose order, store or member it is: ourselves, or in partner mode the one that is named. */
@@ -108,34 +112,66 @@ export function merchantOf({ mode, mchid }: Merchant, subMchid: string | undefin
   return subMchid
 }
 
-/** Lets a request pass only with a key of one of the scopes. */
-export function createGate(keys: Keys, clock: Clock) {
-  return (...allowed: readonly Scope[]): MiddlewareHandler<Env> =>
-    async (context, next) => {
-      const key = keys.authenticate(context.req.header('authorization'), clock.nowMs())
-      if (!key)
-        throw new AppError('unauthorized', {
-          en: 'Send Authorization: Bearer KEY with a valid key.',
-          zh: '请发送 Authorization: Bearer 密钥，密钥须有效。',
-        })
-      if (!allowed.includes(key.scope)) {
-        throw new AppError('forbidden', {
-          en: `This needs a key of scope ${allowed.join(' or ')}.`,
-          zh: `需要 ${allowed.join(' 或 ')} 范围的密钥。`,
-        })
-      }
-      context.set('key', key)
-      await next()
-    }
+/** Lets a request pass only with a key that may do it; what the rights do not name, with none. */
+export function createGate(keys: Keys, clock: Clock): MiddlewareHandler<Env> {
+  return async (context, next) => {
+    const route = matchedRoutes(context).find(({ method }) => method !== 'ALL')
+    // Nothing is there, and everybody may be told so.
+    if (!route) return next()
+    const operation = operationOf(route)
+    const key = keys.authenticate(context.req.header('authorization'), clock.nowMs())
+    refuseUnless(judge(operation, key, storeInPath(operation, context.req.path)))
+    context.set('operation', operation)
+    if (key) context.set('key', key)
+    await next()
+  }
+}
+
+/** A route as the rights and the API's description call it. */
+export function operationOf({ method, path }: { method: string; path: string }): string {
+  return `${method} ${path.replace(/:(\w+)/g, '{$1}')}`
+}
+
+/** Undefined too for what is no store_id, which the route refuses. */
+function storeInPath(operation: string, path: string): number | undefined {
+  if (rights.get(operation)?.store !== 'path') return undefined
+  const text = path.split('/')[2] ?? ''
+  return storeIdPattern.test(text) ? Number(text) : undefined
+}
+
+function refuseUnless(verdict: Verdict): void {
+  switch (verdict.kind) {
+    case 'allowed':
+      return
+    case 'no_key':
+      throw new AppError('unauthorized', {
+        en: 'Send Authorization: Bearer KEY with a valid key.',
+        zh: '请发送 Authorization: Bearer 密钥，密钥须有效。',
+      })
+    case 'wrong_scope':
+      throw new AppError('forbidden', scopesNeeded(verdict.scopes))
+    case 'foreign_store':
+      throw new AppError('forbidden', {
+        en: 'This key is for other stores.',
+        zh: '此密钥用于其他门店。',
+      })
+  }
+}
+
+function scopesNeeded(scopes: readonly Scope[]): { en: string; zh: string } {
+  if (scopes.length === 0) return { en: 'No key may do this.', zh: '任何密钥都无权这样做。' }
+  return {
+    en: `This needs a key of scope ${scopes.join(' or ')}.`,
+    zh: `需要 ${scopes.join(' 或 ')} 范围的密钥。`,
+  }
 }
 
 /** @throws AppError forbidden */
-export function enterStore(key: Key, storeId: number): void {
-  if (mayEnter(key, storeId)) return
-  throw new AppError('forbidden', {
-    en: 'This key is for other stores.',
-    zh: '此密钥用于其他门店。',
-  })
+export function enterStore(
+  { operation, key }: { operation: string; key: Key },
+  storeId: number,
+): void {
+  refuseUnless(judge(operation, key, storeId))
 }
 
 /** The stores of the key that the guide serves: the one where they are registered, or else those on whose staff they stand. */
@@ -155,7 +191,7 @@ export function storesOf(
 
 /** A store that the key may enter; whether a foreign one exists is not told. */
 export function findStore(context: Context<Env>, mirror: Mirror, storeId: number): Store {
-  enterStore(context.var.key, storeId)
+  enterStore(context.var, storeId)
   const store = mirror.store(storeId)
   if (store) return store
   throw new AppError('store_not_found', {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { RequestListener, ServerResponse } from 'node:http'
 import type { z } from 'zod'
 import type { Key, Keys } from '../access/keys.ts'
+import { judge } from '../access/rights.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { Clock } from '../clock.ts'
 import { jsonMedia, smallBodyBytes } from './body.ts'
@@ -10,7 +11,7 @@ import { enterStore, type Merchant, merchantOf, requestIdPattern } from './edge.
 import { answerPost } from './order-view.ts'
 import { postedSchema, readPosted } from './orders.ts'
 import { readPrefer } from './prefer.ts'
-import { tellProblem } from './problem.ts'
+import { answerHeaders, tellProblem } from './problem.ts'
 
 /** The headers that the posting of an order looks at, each once. */
 type Headers = Map<string, string>
@@ -25,6 +26,8 @@ const usual = new Set([
 ])
 const unusual = new Set(['transfer-encoding', 'expect', 'upgrade'])
 const plainHost = /^[\w.-]+(:\d{1,5})?$/
+
+const operation = 'POST /orders/{out_trade_no}/assign'
 
 type Post = { key: Key; posted: z.output<typeof postedSchema> }
 
@@ -80,7 +83,7 @@ export function createExpressLane({
   function read(headers: Headers, body: Buffer): Post | null {
     try {
       const key = keys.authenticate(headers.get('authorization'), clock.nowMs())
-      if (key?.scope !== 'assign' || !isUtf8(body)) return null
+      if (!key || judge(operation, key).kind !== 'allowed' || !isUtf8(body)) return null
       const posted = postedSchema.safeParse(JSON.parse(body.toString()))
       return posted.success ? { key, posted: posted.data } : null
     } catch {
@@ -96,7 +99,7 @@ export function createExpressLane({
   ): Promise<void> {
     const requestId = headers.get('x-request-id') ?? randomUUID()
     try {
-      enterStore(key, posted.store_id)
+      enterStore({ operation, key }, posted.store_id)
       const prefer = readPrefer(headers.get('prefer'), waitMs)
       const { order, isReplay } = await assignments.assign(
         {
@@ -117,6 +120,7 @@ export function createExpressLane({
     }
 
     function send(status: number, told: Record<string, string>, body: string): void {
+      Object.assign(told, answerHeaders)
       told['x-request-id'] = requestId
       // A client that keeps its connection would hold up the stop.
       if (!isReady()) told['connection'] = 'close'

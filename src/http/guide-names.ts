@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { mayEnter } from '../access/keys.ts'
+import { mayEnter } from '../access/rights.ts'
 import type { Guides } from '../mirror/guides.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import type { NamesOf } from '../rules/explain.ts'
@@ -12,12 +12,9 @@ export type LookUp = (guideIds: readonly string[]) => ReadonlyMap<string, string
  * The names that an answer about a store may tell: those of the guides of the key's own stores, and of whoever is
  * borrowed on the store's staff. A draft may name anybody, and must not tell how guides of other stores are called; a
  * till needs no names.
- *
- * An answer with names is kept by no cache.
  */
 export function createNaming(guides: Guides, mirror: Mirror) {
   return (context: Context<Env>, { storeId, merchant }: Store, nowMs: number): LookUp => {
-    context.header('Cache-Control', 'no-store')
     const { key } = context.var
     const known = new Map<string, string | null>()
     let staff: ReadonlyMap<string, unknown> | null = null

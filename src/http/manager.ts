@@ -7,7 +7,7 @@ import { lint } from '../rules/lint.ts'
 import { planSchema } from '../rules/plan.ts'
 import { rosterSchema } from '../rules/roster.ts'
 import { staffSchema } from '../rules/staff.ts'
-import type { Gate, Merchant } from './edge.ts'
+import type { Merchant } from './edge.ts'
 import { type LookUp, nameGuides } from './guide-names.ts'
 import type { Language } from './language.ts'
 import type { Subject } from './sentences.ts'
@@ -18,7 +18,6 @@ export type ManagerDeps = {
   guides: Guides
   clock: Clock
   merchant: Merchant
-  gate: Gate
 }
 
 /** The three documents as `components/schemas` of the API's description. */

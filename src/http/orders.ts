@@ -1,7 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Context, MiddlewareHandler } from 'hono'
-import type { Scope } from '../access/keys.ts'
-import { mayEnter } from '../access/keys.ts'
+import type { Context } from 'hono'
+import { mayEnter } from '../access/rights.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { PostedFacts } from '../assignment/facts.ts'
 import { orderNotFound } from '../errors.ts'
@@ -86,13 +85,11 @@ export function createOrderRoutes({
   assignments,
   merchant,
   waitMs,
-  gate,
 }: {
   assignments: Assignments
   merchant: Merchant
   /** How long an answer waits for WeChat Pay when the caller does not say. */
   waitMs: number
-  gate(...allowed: readonly Scope[]): MiddlewareHandler<Env>
 }) {
   const keyOf = (outTradeNo: string, subMchid: string | undefined): OrderKey => ({
     merchant: merchantOf(merchant, subMchid),
@@ -126,7 +123,6 @@ export function createOrderRoutes({
         description:
           'Send it when the order is created, before the payer can pay. Sending the same order again is safe. `Prefer: wait=SECONDS` or `Prefer: respond-async` says how long the answer may wait for WeChat Pay.',
         security: bearer,
-        middleware: gate('assign'),
         request: {
           params: orderParams,
           body: jsonBody(postedSchema),
@@ -151,7 +147,7 @@ export function createOrderRoutes({
       async context => {
         const { out_trade_no } = context.req.valid('param')
         const posted = context.req.valid('json')
-        enterStore(context.var.key, posted.store_id)
+        enterStore(context.var, posted.store_id)
         const prefer = readPrefer(context.req.header('prefer'), waitMs)
         const { order, isReplay } = await assignments.assign(
           {
@@ -171,7 +167,6 @@ export function createOrderRoutes({
         description:
           'The guide takes no turn, and the turn of the one before is given back. If WeChat Pay refuses the change of an order that it had accepted, the order is with the guide of before again, `reason` RESTORED, with its words in `upstream`.',
         security: bearer,
-        middleware: gate('assign', 'manage', 'admin'),
         request: {
           params: orderParams,
           query: merchantQuery,
@@ -227,7 +222,6 @@ export function createOrderRoutes({
         path: '/orders/{out_trade_no}',
         summary: 'An order with its attempts',
         security: bearer,
-        middleware: gate('assign', 'manage', 'admin'),
         request: { params: orderParams, query: merchantQuery },
         responses: {
           200: { description: 'The order', content: json(orderSchema) },
@@ -265,7 +259,6 @@ export function createOrderRoutes({
         path: `/orders/{out_trade_no}/${end}`,
         summary,
         security: bearer,
-        middleware: gate('assign'),
         request: {
           params: orderParams,
           query: merchantQuery,

@@ -32,6 +32,12 @@ export const problemSchema = z
 
 type Problem = z.infer<typeof problemSchema>
 
+/** With every answer: it is for whoever asked, and what it says it is. */
+export const answerHeaders: Readonly<Record<string, string>> = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+}
+
 const mediaType = 'application/problem+json'
 
 /** An OpenAPI answer for each code, so that a route says which faults it knows. */
@@ -88,7 +94,7 @@ export function tellProblem(thrown: unknown, acceptLanguage: string | undefined)
   const headers: Record<string, string> = {
     'content-type': mediaType,
     'content-language': language,
-    'cache-control': 'no-store',
+    ...answerHeaders,
     vary: 'Accept-Language',
   }
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
