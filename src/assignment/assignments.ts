@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, within } from '../clock.ts'
+import { createDistribution, type Spread } from '../distribution.ts'
 import { AppError, orderNotFound, overloaded } from '../errors.ts'
+import { standingOf } from '../ledger/generations.ts'
 import type { Attempt, Ledger, Order, OrderKey, Resolution } from '../ledger/ledger.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
@@ -9,12 +11,27 @@ import { differingFields, type PostedFacts, printFacts } from './facts.ts'
 import { type FlightDeps, fly, type Landing, type Upstreams, type Window } from './fly.ts'
 import { createMeter } from './meter.ts'
 import { inFlight, type NamedGuide, nameGuide, nextGuide, refuseStale } from './next-guide.ts'
-import { createOutbound } from './outbound.ts'
+import { createOutbound, type OutboundState } from './outbound.ts'
 import { createOutbox } from './outbox.ts'
 import { lookAround, resolve } from './resolve.ts'
 
 /** An order as it was posted, its merchant known. */
 export type PostedOrder = OrderKey & PostedFacts
+
+/** Which request posted an order, and of which trace it is (W3C Trace Context). */
+export type Origin = { requestId: string; traceId: string | null }
+
+/** What is known of an order beside its row, while it is in hand. `recordedMs`: from its arrival until it was on the disk. */
+export type InHand = { origin: Origin | null; recordedMs: number | null }
+
+export type AssignmentCounts = {
+  /** Seconds from the arrival of an order to its first acceptance by WeChat Pay. */
+  accepted: Spread
+  /** Orders refused because there was too much to do: unread, or because they would have been late. */
+  shed: { unread: number; late: number }
+  inFlight: number
+  outbound: OutboundState
+}
 
 export type Answered = { order: Order; isReplay: boolean }
 
@@ -26,7 +43,7 @@ export type Assignments = {
    *
    * @throws AppError store_not_found, order_mismatch, overloaded, draining, storage_full
    */
-  assign(posted: PostedOrder, waitMs: number): Promise<Answered>
+  assign(posted: PostedOrder, waitMs: number, origin?: Origin): Promise<Answered>
   /**
    * Gives the order to the guide whom a manager names, as its next generation; waits as `assign` does.
    *
@@ -41,6 +58,10 @@ export type Assignments = {
   closed(key: OrderKey, closedAtMs: number): Promise<Order>
   /** Merchants whom WeChat Pay refuses at present, whatever the order: their calls rest, their orders are kept. */
   refusedAccounts(): string[]
+  /** Since the start, and now. */
+  counts(): AssignmentCounts
+  /** Null when nobody has it in hand. */
+  inHand(key: OrderKey): InHand | null
   /** Takes up what an earlier process left unsettled. */
   resume(): Promise<void>
   /** Refuses new orders; resolves when what is in the air has landed. What is deferred stays for the next start. */
@@ -53,8 +74,18 @@ type Flight = Window & {
   landed: Promise<Order>
   /** Once its guide was refused: the order as its newest generation was recorded. */
   newest: Order | null
+  /** Of the order, and not of a repeat or of another guide. */
+  isFirst: boolean
+  origin: Origin | null
+  arrivedMs: number
+  recordedMs: number | null
 }
 
+const acceptedBounds = [
+  0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
+]
+
+const later = { isFirst: false, origin: null }
 const maxAttemptsWhileAwaited = 3
 const pauseAfterFailureMs = 1000
 /** So many in the air, and more, may be too many; and, for a process that cannot keep up, so few. */
@@ -93,7 +124,9 @@ export function createAssignments(deps: {
   const { opensAtMs } = outbound
   const outbox = createOutbox({ ledger, clock, send: sendAgain, opensAtMs, failed })
   const landings = createMeter()
-  const { admits } = createAdmission({ clock, backlogMs: () => backlogMs(few) })
+  const admission = createAdmission({ clock, backlogMs: () => backlogMs(few) })
+  const accepted = createDistribution(acceptedBounds)
+  const shed = { unread: 0, late: 0 }
   let draining = false
 
   const flying: FlightDeps = {
@@ -108,16 +141,26 @@ export function createAssignments(deps: {
   }
 
   /** Puts the order's flight on the map at once, so that nobody else starts one; it leaves the map when it has landed. */
-  function depart(key: string, recorded: Promise<Recorded>, maxAttempts: number): Flight {
+  function depart(
+    key: string,
+    recorded: Promise<Recorded>,
+    maxAttempts: number,
+    { isFirst, origin }: Pick<Flight, 'isFirst' | 'origin'> = later,
+  ): Flight {
     const flight: Flight = {
+      isFirst,
+      origin,
+      arrivedMs: clock.monotonicMs(),
+      recordedMs: null,
       endsAtMs: Number.POSITIVE_INFINITY,
       shorten: null,
       newest: null,
       recorded,
-      landed: recorded.then(({ order, isNew }) =>
+      landed: recorded.then(({ order, isNew }) => {
+        flight.recordedMs = clock.monotonicMs() - flight.arrivedMs
         // One that was pending before us is deferred: the outbox has it.
-        isNew && order.status === 'pending' ? flyHome(order, flight, maxAttempts) : order,
-      ),
+        return isNew && order.status === 'pending' ? flyHome(order, flight, maxAttempts) : order
+      }),
     }
     flights.set(key, flight)
     const leave = () => {
@@ -130,7 +173,15 @@ export function createAssignments(deps: {
 
   async function flyHome(order: Order, flight: Flight, maxAttempts: number): Promise<Order> {
     const landing = await fly(order, flight, maxAttempts, flying)
+    const landedMs = clock.monotonicMs()
     const landed = await writeDown(order, landing)
+    if (isAccepted(order, landing, landed) && standingOf(landed) === null) {
+      // Of an order that had been deferred, the clock on the wall knows when it came.
+      const tookMs = flight.isFirst
+        ? landedMs - flight.arrivedMs
+        : (landed.settledAtMs ?? 0) - landed.decidedAtMs
+      accepted.add(Math.max(0, tookMs) / 1000)
+    }
     if (landed.status === 'pending' && landed.generation > order.generation) {
       flight.newest = landed
       return flyHome(landed, flight, maxAttempts)
@@ -178,6 +229,7 @@ export function createAssignments(deps: {
   function refuseOverload(waitMs: number): void {
     const isLate = backlogMs(crowded) > Math.max(waitMs, leastWaitMs)
     if (flights.size < maxInFlight && !isLate) return
+    shed.late += 1
     throw overloaded()
   }
 
@@ -188,7 +240,13 @@ export function createAssignments(deps: {
     return perSecond > 0 ? (flights.size / perSecond) * 1000 : 0
   }
 
-  function takeIn(posted: PostedOrder, facts: string, store: ReadyStore, waitMs: number): Flight {
+  function takeIn(
+    posted: PostedOrder,
+    facts: string,
+    store: ReadyStore,
+    waitMs: number,
+    origin: Origin | undefined,
+  ): Flight {
     if (draining) throw new AppError('draining', 'Post the order to another node, or again later.')
     refuseOverload(waitMs)
     outbound.welcome(posted.merchant)
@@ -200,7 +258,10 @@ export function createAssignments(deps: {
       if (resolution.status === 'pending') presign(posted, resolution)
       return resolution
     })
-    return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited)
+    return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited, {
+      isFirst: true,
+      origin: origin ?? null,
+    })
   }
 
   function presign({ merchant, outTradeNo }: OrderKey, { guideId }: Resolution): void {
@@ -229,9 +290,13 @@ export function createAssignments(deps: {
   }
 
   return {
-    admits,
+    admits() {
+      if (admission.admits()) return true
+      shed.unread += 1
+      return false
+    },
 
-    async assign(posted, waitMs) {
+    async assign(posted, waitMs, origin) {
       const store = mirror.readyStore(posted.storeId, clock.nowMs())
       if (store?.merchant !== posted.merchant) {
         throw new AppError('store_not_found', {
@@ -241,7 +306,7 @@ export function createAssignments(deps: {
       }
       const facts = printFacts(posted)
       const joined = flights.get(flightKey(posted))
-      const flight = joined ?? takeIn(posted, facts, store, waitMs)
+      const flight = joined ?? takeIn(posted, facts, store, waitMs, origin)
       const { order, isNew } = await flight.recorded
       refuseOtherFacts(order.facts, facts)
       return {
@@ -296,6 +361,20 @@ export function createAssignments(deps: {
 
     refusedAccounts: outbound.refusedAccounts,
 
+    counts: () => ({
+      accepted: accepted.read(),
+      shed: { ...shed },
+      inFlight: flights.size,
+      outbound: outbound.state(),
+    }),
+
+    inHand(key) {
+      const flight = flights.get(flightKey(key))
+      if (!flight) return null
+      const { origin, arrivedMs } = flight
+      return { origin, recordedMs: flight.recordedMs ?? clock.monotonicMs() - arrivedMs }
+    },
+
     resume: () => outbox.start(),
 
     async drain() {
@@ -309,6 +388,12 @@ export function createAssignments(deps: {
 
 function flightKey({ merchant, outTradeNo }: OrderKey): string {
   return `${merchant}/${outTradeNo}`
+}
+
+/** The acceptance came before the order was ended otherwise. */
+function isAccepted(order: Order, landing: Landing, landed: Order): boolean {
+  if (landing.kind !== 'settle' || landing.settlement.status !== 'assigned') return false
+  return landed.status === 'assigned' && landed.generation === order.generation
 }
 
 function refuseOtherFacts(recorded: string, posted: string): void {

@@ -8,6 +8,7 @@ export type Breaker = {
   succeeded(): boolean
   /** True when this opened a closed breaker. */
   failed(nowMs: number): boolean
+  isOpen(): boolean
 }
 
 type State =
@@ -38,6 +39,8 @@ export function createBreaker({
     },
 
     opensAtMs: nowMs => (state.kind === 'closed' || nowMs >= state.untilMs ? 0 : state.untilMs),
+
+    isOpen: () => state.kind !== 'closed',
 
     succeeded() {
       const wasOpen = state.kind !== 'closed'

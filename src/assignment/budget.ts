@@ -4,6 +4,7 @@ export type Budget = {
   earn(repeats: number): void
   /** False when nothing is left. */
   spend(nowMs: number): boolean
+  left(nowMs: number): number
 }
 
 /** `floorPerSecond` trickles in whatever happens, so that a shop with few orders is not left without. */
@@ -33,6 +34,10 @@ export function createBudget({
       if (left < 1) return false
       left -= 1
       return true
+    },
+    left(nowMs) {
+      trickle(nowMs)
+      return left
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
+import { type AttemptCount, createAttemptCounts } from './attempt-counts.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
 import { type Budget, createBudget } from './budget.ts'
 import { createDepartures } from './departures.ts'
@@ -34,7 +35,17 @@ export type Outbound = {
   opensAtMs(): number
   /** Merchants whose account is refused at present. */
   refusedAccounts(): string[]
+  /** For a look; `repeatsLeft` is of the merchant who has the fewest. */
+  state(): OutboundState
   close(): void
+}
+
+export type OutboundState = {
+  attempts: AttemptCount[]
+  hosts: { isOpen: boolean }[]
+  repeatsLeft: number
+  /** For a place, or for their merchant's turn. */
+  waiting: number
 }
 
 type Lane = { pace: Pace; budget: Budget; account: Breaker }
@@ -80,6 +91,7 @@ export function createOutbound({
   let isClosed = false
   const breakers = Array.from({ length: hosts }, () => createBreaker(hostBreaker))
   const latencies = Array.from({ length: hosts }, createLatency)
+  const attempts = createAttemptCounts(hosts)
   const hedgeBudget = createBudget(hedges)
   const departures = createDepartures({
     clock,
@@ -172,6 +184,7 @@ export function createOutbound({
       const nowMs = clock.monotonicMs()
       const { pace, budget, account } = laneOf(merchant)
       const breaker = breakers[host]
+      attempts.add(host, outcome)
       let isRecovered = false
       if (isOfHost(outcome)) breaker?.failed(nowMs)
       else isRecovered = breaker?.succeeded() ?? false
@@ -196,6 +209,17 @@ export function createOutbound({
       return [...lanes].flatMap(([merchant, { account }]) =>
         account.opensAtMs(nowMs) > 0 ? [merchant] : [],
       )
+    },
+
+    state() {
+      const nowMs = clock.monotonicMs()
+      const left = [...lanes.values()].map(({ budget }) => budget.left(nowMs))
+      return {
+        attempts: attempts.read(),
+        hosts: breakers.map(breaker => ({ isOpen: breaker.isOpen() })),
+        repeatsLeft: left.reduce((least, one) => Math.min(least, one), laneBudget.most),
+        waiting: departures.waiting,
+      }
     },
 
     close() {

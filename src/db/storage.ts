@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type Database from 'better-sqlite3'
 import { type StorageFault, sayCause, storageFaultOf } from '../errors.ts'
@@ -13,6 +14,8 @@ export type Storage = {
   wrote(jobs: number): void
   /** The last write found no space, and none has been there since. */
   isFull(): boolean
+  /** Of the write-ahead log. */
+  logBytes(): number
   /** Checks a file that was too large for the start, in a process of its own; the returned function ends that. */
   checkBeside(): () => void
 }
@@ -72,6 +75,7 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
     met,
     wrote: checkpoints.wrote,
     isFull: () => probing !== null,
+    logBytes: () => statSync(`${client.name}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     checkBeside() {
       if (isCheckedAtOnce(client)) return () => {}
       const child = execFile(process.execPath, [checkScript, client.name], (_, found) => {

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3'
+import { createDistribution, type Spread } from '../distribution.ts'
 import { storageFaultOf, storageFull } from '../errors.ts'
 
 type Job = {
@@ -10,7 +11,14 @@ type Job = {
 export type GroupCommit = {
   /** Runs the job inside the next transaction; resolves once that is on the disk. The job must be synchronous. */
   run<T>(job: () => T): Promise<T>
+  commits(): CommitCounts
 }
+
+/** Of the transactions that are on the disk: how many jobs shared one, and how long its COMMIT took. */
+export type CommitCounts = { jobs: Spread; seconds: Spread }
+
+const jobBounds = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+const secondBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
 
 /**
  * Jobs that arrive in one turn of the event loop share one transaction and so one sync of the disk.
@@ -32,6 +40,8 @@ export function createGroupCommit(
   const begin = client.prepare('BEGIN IMMEDIATE')
   const commit = client.prepare('COMMIT')
   const rollback = client.prepare('ROLLBACK')
+  const jobs = createDistribution(jobBounds)
+  const seconds = createDistribution(secondBounds)
   let waiting: Job[] = []
   let scheduled = false
 
@@ -66,6 +76,7 @@ export function createGroupCommit(
   function commitTogether(batch: readonly Job[]): boolean {
     try {
       const results = transact(() => batch.map(job => job.run()))
+      jobs.add(batch.length)
       for (const [index, job] of batch.entries()) job.resolve(results[index])
       hooks.afterCommit(batch.length)
       return true
@@ -85,7 +96,9 @@ export function createGroupCommit(
     try {
       const result = work()
       hooks.beforeCommit()
+      const startMs = performance.now()
       commit.run()
+      seconds.add((performance.now() - startMs) / 1000)
       return result
     } catch (cause) {
       hooks.failed(cause)
@@ -101,5 +114,6 @@ export function createGroupCommit(
         waiting.push({ run: job, resolve: value => resolve(value as T), reject })
         schedule()
       }),
+    commits: () => ({ jobs: jobs.read(), seconds: seconds.read() }),
   }
 }

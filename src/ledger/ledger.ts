@@ -1,11 +1,11 @@
-import { and, desc, eq, gt, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
+import { and, count, desc, eq, gt, isNotNull, isNull, lte, ne, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import type { BookView, DocumentVersions, Owner, StepVerdict, Turn } from '../rules/decide.ts'
 import type { CountingFrom, NotChosen } from '../rules/eligibility.ts'
 import { cartLendsMs, type LoggedTurn, logTurn } from '../rules/logged.ts'
 import { openBooks } from './books.ts'
 import { type Earlier, maxDecided, standingOf } from './generations.ts'
-import { createGroupCommit } from './group-commit.ts'
+import { type CommitCounts, createGroupCommit } from './group-commit.ts'
 import { prepareHotRows } from './hot-rows.ts'
 import {
   createOutcomeCounts,
@@ -166,6 +166,9 @@ export type Ledger = {
   markClosed(key: OrderKey, closedAtMs: number, nowMs: number): Promise<Order | null>
   /** How the orders ended that this ledger has settled since it was opened. */
   outcomes(): OutcomeCounts
+  commits(): CommitCounts
+  /** What is pending now, and when the first of it expires; null when nothing is. */
+  backlog(): { pending: number; nearestExpiryMs: number | null }
 }
 
 /** An order in the air when it expires is settled by its attempt, whose timeout ends then; the lease waits a little for that. */
@@ -180,10 +183,13 @@ export function openLedger(db: Db): Ledger {
     afterCommit(jobs) {
       db.storage.wrote(jobs)
       counts.add(endings)
+      for (const order of inserted) counts.decided(order)
       endings = []
+      inserted = []
     },
     afterRollback() {
       endings = []
+      inserted = []
       books.forget()
       tallies.forget()
     },
@@ -194,6 +200,7 @@ export function openLedger(db: Db): Ledger {
   const counts = createOutcomeCounts()
   /** Of the transaction under way. */
   let endings: Ending[] = []
+  let inserted: Pick<Order, 'status' | 'reason'>[] = []
   let lastSeq = 0
 
   function noteSettled(order: Order): Order {
@@ -246,6 +253,7 @@ export function openLedger(db: Db): Ledger {
     }
     const id = hot.insert(row)
     if (!order.test) tallies.add(row, 1)
+    inserted.push(row)
     return noteSettled({ ...row, id })
   }
 
@@ -531,6 +539,8 @@ export function openLedger(db: Db): Ledger {
       }),
 
     outcomes: counts.read,
+    commits: commit.commits,
+    backlog: () => statements.backlog.get() ?? { pending: 0, nearestExpiryMs: null },
   }
 
   function inHand(order: Order): Order {
@@ -747,6 +757,14 @@ function prepare(db: Db) {
     lastId: db.select({ id: orders.id }).from(orders).orderBy(desc(orders.id)).limit(1).prepare(),
     nextDue: db
       .select({ dueAtMs: sql<number | null>`min(${orders.dueAtMs})` })
+      .from(orders)
+      .where(pending)
+      .prepare(),
+    backlog: db
+      .select({
+        pending: count(),
+        nearestExpiryMs: sql<number | null>`min(${orders.expiresAtMs})`,
+      })
       .from(orders)
       .where(pending)
       .prepare(),

@@ -7,7 +7,11 @@ export type SettledAs = Exclude<Order['status'], 'pending'> | 'closed' | 'too_la
 export type OutcomeCounts = {
   readonly settled: Readonly<Record<SettledAs, number>>
   readonly foundTooLate: number
+  /** New orders, by what the rules made of them. */
+  readonly decided: readonly DecidedCount[]
 }
+
+export type DecidedCount = Readonly<Pick<Order, 'status' | 'reason'> & { count: number }>
 
 /** What a job of the ledger adds to the counts. */
 export type Ending = SettledAs | 'found_too_late'
@@ -36,14 +40,24 @@ export function createOutcomeCounts() {
     too_late: 0,
   } satisfies Record<SettledAs, number>
   let foundTooLate = 0
+  const decided = new Map<string, { status: Order['status']; reason: string; count: number }>()
 
   return {
+    decided({ status, reason }: Pick<Order, 'status' | 'reason'>): void {
+      const known = decided.get(reason)
+      if (known) known.count += 1
+      else decided.set(reason, { status, reason, count: 1 })
+    },
     add(endings: readonly Ending[]): void {
       for (const ending of endings) {
         if (ending === 'found_too_late') foundTooLate += 1
         else settled[ending] += 1
       }
     },
-    read: (): OutcomeCounts => ({ settled: { ...settled }, foundTooLate }),
+    read: (): OutcomeCounts => ({
+      settled: { ...settled },
+      foundTooLate,
+      decided: [...decided.values()],
+    }),
   }
 }
