@@ -142,7 +142,7 @@ const plants: [what: string, plant: () => void, says: RegExp][] = [
       change("UPDATE orders SET paid_at_ms = decided_at_ms WHERE out_trade_no = 'A'")
       const [first] = told
       if (first) told.push({ ...first, ended: { by: 'paid', atMs: nowMs() } })
-      sendAgain({ atMs: nowMs() + 1000 })
+      sendAgain({ atMs: nowMs() + 2000 })
     },
     /^order A was sent \d+ ms after its window$/,
   ],

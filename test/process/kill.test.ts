@@ -166,7 +166,9 @@ it('killed again and again while guides are refused: no order goes back to a gui
       }
     }
     const tills = Array.from({ length: 12 }, till)
-    await new Promise(done => setTimeout(done, 400 + round * 41))
+    const before = told.size
+    await eventually(async () => told.size >= before + 40, 15_000)
+    await new Promise(done => setTimeout(done, round * 41))
     await running.end('SIGKILL')
     dead = true
     await Promise.all(tills)

@@ -108,7 +108,7 @@ it('SIGHUP under load changes over to the new merchant key: no order fails, none
   }
   over = true
   await Promise.all(tills)
-  expect(told.size).toBeGreaterThan(1000)
+  expect(told.size).toBeGreaterThan(200)
   const failed = [...told].filter(([, { status }]) => status !== 'assigned')
   expect(failed).toEqual([])
   const sent = await assigns()

@@ -199,7 +199,7 @@ it.each([
     const ended = await secondSignal(running, 'SIGTERM', signal, 600)
     expect(ended.code).toBe(code)
     // The first alone would wait for three silences of two seconds.
-    expect(ended.afterMs).toBeLessThan(2000)
+    expect(ended.afterMs).toBeLessThan(5000)
     expect(await cut).toBe('cut')
     await faults({})
     await expectResumed(told)
@@ -268,6 +268,6 @@ it('is not held up by a connection that asks nothing', async () => {
   await once(silent, 'connect')
   const startMs = performance.now()
   expect(await running.end('SIGTERM')).toBe(0)
-  expect(performance.now() - startMs).toBeLessThan(2000)
+  expect(performance.now() - startMs).toBeLessThan(5000)
   silent.destroy()
 })

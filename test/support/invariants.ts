@@ -54,8 +54,8 @@ type Row = {
 type Generation = { generation: number; guideId: string | null; status: string }
 type OrderSeen = { no: string; row: Row; generations: Generation[] }
 
-/** What a call takes from leaving us to being written down there. */
-const clockToleranceMs = 250
+/** What a call takes from leaving us to being written down there, on a busy machine; when it left stands in the row. */
+const clockToleranceMs = 1000
 const settleLimitMs = 1000
 
 /**
