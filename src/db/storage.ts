@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type Database from 'better-sqlite3'
-import { type StorageFault, sayCause, storageFaultOf } from '../errors.ts'
+import { type StorageFault, sayCause, startExitCode, storageFaultOf } from '../errors.ts'
 import { isCheckedAtOnce } from './check-whole.ts'
 import { createCheckpoints } from './checkpoints.ts'
 
@@ -74,8 +74,8 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
     isFull: () => probing !== null,
     checkBeside() {
       if (isCheckedAtOnce(client)) return () => {}
-      const child = execFile(process.execPath, [checkScript, client.name], (_, found) => {
-        if (found !== '' && found !== 'ok') watch.failed('damaged', found)
+      const child = execFile(process.execPath, [checkScript, client.name], (failure, found) => {
+        if (failure?.code === startExitCode) watch.failed('damaged', found)
       })
       return () => void child.kill()
     },
