@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { sayCause, storageFaultOf } from '../errors.ts'
+import { sayCause, startExitCode, storageFaultOf } from '../errors.ts'
 
 /** A larger file would hold up the start: it is checked beside the service. */
 const checkedAtOnceBytes = 64 * 1024 * 1024
@@ -20,8 +20,12 @@ export function checkWhole(client: Database.Database): string | null {
   }
 }
 
-// As a process of its own, beside a service that runs.
+// As a process of its own, beside a service that runs. Its exit code tells, for whatever is preloaded into it may print too.
 if (import.meta.main) {
   const client = new Database(process.argv[2] ?? '', { readonly: true, fileMustExist: true })
-  process.stdout.write(checkWhole(client) ?? 'ok')
+  const why = checkWhole(client)
+  if (why !== null) {
+    process.stdout.write(why)
+    process.exitCode = startExitCode
+  }
 }

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type Database from 'better-sqlite3'
-import { type StorageFault, sayCause, storageFaultOf } from '../errors.ts'
+import { type StorageFault, sayCause, startExitCode, storageFaultOf } from '../errors.ts'
 import { isCheckedAtOnce } from './check-whole.ts'
 import { createCheckpoints } from './checkpoints.ts'
 
@@ -78,8 +78,8 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
     logBytes: () => statSync(`${client.name}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     checkBeside() {
       if (isCheckedAtOnce(client)) return () => {}
-      const child = execFile(process.execPath, [checkScript, client.name], (_, found) => {
-        if (found !== '' && found !== 'ok') watch.failed('damaged', found)
+      const child = execFile(process.execPath, [checkScript, client.name], (failure, found) => {
+        if (failure?.code === startExitCode) watch.failed('damaged', found)
       })
       return () => void child.kill()
     },

@@ -1,6 +1,6 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { type Db, openDatabase } from '../../src/db/open.ts'
 import type { StorageWatch } from '../../src/db/storage.ts'
 import { createGroupCommit } from '../../src/ledger/group-commit.ts'
@@ -106,4 +106,21 @@ it('a file that was too large for the start is checked beside the service', asyn
   db.storage.checkBeside()
   await eventually(async () => told.length > 0, 15_000)
   expect(told).toEqual([expect.stringMatching(/^damaged: /)])
+})
+
+it('what a preloaded module prints beside that check is no damage', async () => {
+  db.$client.exec(`INSERT INTO notes VALUES (hex(zeroblob(34000000)))`)
+  db.$client.pragma('wal_checkpoint(TRUNCATE)')
+  // By the end of the second check the first has been heard.
+  for (const end of ['first', 'second']) {
+    const path = join(directory.path, end)
+    const agent = `
+      console.log('tracing')
+      process.on('exit', () => process.getBuiltinModule('fs').writeFileSync(${JSON.stringify(path)}, ''))`
+    vi.stubEnv('NODE_OPTIONS', `--import=data:text/javascript,${encodeURIComponent(agent)}`)
+    db.storage.checkBeside()
+    vi.unstubAllEnvs()
+    await eventually(async () => existsSync(path), 15_000)
+  }
+  expect(told).toEqual([])
 })
