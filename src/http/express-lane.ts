@@ -11,6 +11,7 @@ import { answerPost } from './order-view.ts'
 import { postedSchema, readPosted } from './orders.ts'
 import { readPrefer } from './prefer.ts'
 import { tellProblem } from './problem.ts'
+import { traceIdOf } from './trace-context.ts'
 
 /** The headers that the posting of an order looks at, each once. */
 type Headers = Map<string, string>
@@ -22,6 +23,7 @@ const usual = new Set([
   'prefer',
   'accept-language',
   'x-request-id',
+  'traceparent',
 ])
 const unusual = new Set(['transfer-encoding', 'expect', 'upgrade'])
 const plainHost = /^[\w.-]+(:\d{1,5})?$/
@@ -105,6 +107,7 @@ export function createExpressLane({
           ...readPosted(posted),
         },
         prefer.waitMs,
+        { requestId, traceId: traceIdOf(headers.get('traceparent')) },
       )
       const answer = answerPost(order, prefer, posted.sub_mchid, isReplay)
       answer.headers['content-type'] = 'application/json'
