@@ -24,6 +24,7 @@ import { openGuideImports } from './mirror/guide-imports.ts'
 import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
 import { openVault } from './mirror/open-vault.ts'
+import { orderLine } from './order-line.ts'
 import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
@@ -84,7 +85,9 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     failed,
   })
 
-  const ledger = openLedger(db)
+  const ledger = openLedger(db, order => {
+    if (log.isLevelEnabled('info')) log.info(orderLine(order, assignments.inHand(order)), 'order')
+  })
   const assignments = createAssignments({
     ledger,
     mirror,

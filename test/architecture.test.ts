@@ -68,6 +68,7 @@ describe('the house', () => {
       .filter(([, text]) => /process\.env/.test(text))
       .map(([path]) => path)
     expect(readers.sort()).toEqual([
+      'backup/main.ts',
       'demo/simulator-process.ts',
       'doctor/main.ts',
       'main.ts',

@@ -54,7 +54,8 @@ it(
         wrong_signature: 0.03,
         reset_after: 0.05,
         param_error_order: 0.02,
-        param_error_guide: 0.02,
+        // Each takes a guide out for good.
+        param_error_guide: 0.02 * Math.min(1, 500 / orders),
       },
     })
     const poured = await pour(rig, 'C', orders, 150, n => ({

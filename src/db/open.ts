@@ -35,6 +35,7 @@ const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.u
 export function openDatabase(path: string, watch?: StorageWatch): Db {
   try {
     mkdirSync(dirname(path), { recursive: true })
+    refuseHalfRestored(path)
     if (!existsSync(path)) makeDatabase(path)
     refuseDamaged(path)
     // Not closed when it is refused: that would write the log into a file which nobody trusts.
@@ -47,6 +48,16 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
   } catch (cause) {
     throw sayUnusable(cause, path)
   }
+}
+
+/** What a restore calls the backup from when the database is being exchanged until it is. */
+export const restoringEnd = '.restoring'
+
+function refuseHalfRestored(path: string): void {
+  if (!existsSync(`${path}${restoringEnd}`)) return
+  throw new StartError(
+    `A restore of the database ${path} was cut off: run npm run restore again; the database of before is kept beside it.`,
+  )
 }
 
 /** Whole or not at all: an empty file is no database that was about to be made. */

@@ -12,6 +12,7 @@ import { answerPost } from './order-view.ts'
 import { postedSchema, readPosted } from './orders.ts'
 import { readPrefer } from './prefer.ts'
 import { answerHeaders, tellProblem } from './problem.ts'
+import { traceIdOf } from './trace-context.ts'
 
 /** The headers that the posting of an order looks at, each once. */
 type Headers = Map<string, string>
@@ -23,6 +24,7 @@ const usual = new Set([
   'prefer',
   'accept-language',
   'x-request-id',
+  'traceparent',
 ])
 const unusual = new Set(['transfer-encoding', 'expect', 'upgrade'])
 const plainHost = /^[\w.-]+(:\d{1,5})?$/
@@ -108,6 +110,7 @@ export function createExpressLane({
           ...readPosted(posted),
         },
         prefer.waitMs,
+        { requestId, traceId: traceIdOf(headers.get('traceparent')) },
       )
       const answer = answerPost(order, prefer, posted.sub_mchid, isReplay)
       answer.headers['content-type'] = 'application/json'

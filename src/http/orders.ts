@@ -27,6 +27,7 @@ import { authorOf } from './manager.ts'
 import { answerPost, assignmentSchema, orderSchema, viewOrder } from './order-view.ts'
 import { type Prefer, readPrefer } from './prefer.ts'
 import { problems } from './problem.ts'
+import { traceIdOf } from './trace-context.ts'
 
 export const outTradeNoSchema = matching(
   /^[0-9A-Za-z_\-|*!@]{1,32}$/,
@@ -126,7 +127,13 @@ export function createOrderRoutes({
         request: {
           params: orderParams,
           body: jsonBody(postedSchema),
-          headers: z.object({ prefer: z.string().optional() }),
+          headers: z.object({
+            prefer: z.string().optional(),
+            traceparent: z
+              .string()
+              .optional()
+              .openapi({ description: 'W3C Trace Context; its trace-id stands in the log.' }),
+          }),
         },
         responses: {
           200: {
@@ -155,6 +162,10 @@ export function createOrderRoutes({
             ...readPosted(posted),
           },
           prefer.waitMs,
+          {
+            requestId: context.var.requestId,
+            traceId: traceIdOf(context.req.header('traceparent')),
+          },
         )
         return answer(context, order, posted.sub_mchid, prefer, isReplay)
       },

@@ -74,17 +74,18 @@ export function createGroupCommit(
   }
 
   function commitTogether(batch: readonly Job[]): boolean {
+    let results: unknown[]
     try {
-      const results = transact(() => batch.map(job => job.run()))
-      jobs.add(batch.length)
-      for (const [index, job] of batch.entries()) job.resolve(results[index])
-      hooks.afterCommit(batch.length)
-      return true
+      results = transact(() => batch.map(job => job.run()))
     } catch (cause) {
       if (batch.length > 1 && storageFaultOf(cause) === null) return false
       rejectAll(batch, cause)
       return true
     }
+    jobs.add(batch.length)
+    for (const [index, job] of batch.entries()) job.resolve(results[index])
+    hooks.afterCommit(batch.length)
+    return true
   }
 
   function rejectAll(batch: readonly Job[], cause: unknown): void {

@@ -175,7 +175,11 @@ export type Ledger = {
 const graceMs = 250
 const maxAttemptsKept = 20
 
-export function openLedger(db: Db): Ledger {
+export function openLedger(
+  db: Db,
+  /** Called once what settled the order is on the disk. */
+  settled: (order: Order) => void = () => {},
+): Ledger {
   const books = openBooks(db)
   const tallies = openTallies(db)
   const commit = createGroupCommit(db.$client, {
@@ -184,12 +188,16 @@ export function openLedger(db: Db): Ledger {
       db.storage.wrote(jobs)
       counts.add(endings)
       for (const order of inserted) counts.decided(order)
+      const ended = done
       endings = []
       inserted = []
+      done = []
+      for (const order of ended) settled(order)
     },
     afterRollback() {
       endings = []
       inserted = []
+      done = []
       books.forget()
       tallies.forget()
     },
@@ -200,12 +208,16 @@ export function openLedger(db: Db): Ledger {
   const counts = createOutcomeCounts()
   /** Of the transaction under way. */
   let endings: Ending[] = []
+  let done: Order[] = []
   let inserted: Pick<Order, 'status' | 'reason'>[] = []
   let lastSeq = 0
 
   function noteSettled(order: Order): Order {
     const ending = settledAs(order)
-    if (ending) endings.push(ending)
+    if (ending) {
+      endings.push(ending)
+      done.push(order)
+    }
     return order
   }
 

@@ -17,6 +17,7 @@ import { openGuideImports } from '../../src/mirror/guide-imports.ts'
 import { openGuides } from '../../src/mirror/guides.ts'
 import { openMirror } from '../../src/mirror/mirror.ts'
 import { openVault } from '../../src/mirror/open-vault.ts'
+import { orderLine } from '../../src/order-line.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { openAccount } from '../../src/wechatpay/account.ts'
 import type { GuideCalls } from '../../src/wechatpay/guides.ts'
@@ -69,7 +70,8 @@ export async function openRig(
   }
   const db = openDatabase(join(dataDir, 'smartguide.db'))
   const mirror = openMirror(db)
-  const ledger = openLedger(db)
+  const lines: ReturnType<typeof orderLine>[] = []
+  const ledger = openLedger(db, order => lines.push(orderLine(order, assignments.inHand(order))))
   const keys = openKeys(db)
   const upstream = openAccount(
     {
@@ -201,6 +203,8 @@ export async function openRig(
     skew,
     state,
     failures,
+    /** What the log says of the settled orders. */
+    lines,
     upstream,
     said,
     merchant: account.mchid,

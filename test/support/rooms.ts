@@ -25,6 +25,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   guides: ['rules', 'mirror', 'wechatpay', 'errors.ts', 'clock.ts'],
   'metrics.ts': ['assignment', 'ledger', 'mirror', 'clock.ts', 'distribution.ts'],
+  'order-line.ts': ['assignment', 'ledger'],
   http: [
     'metrics.ts',
     'assignment',
@@ -51,6 +52,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'service.ts': [
     'app.ts',
     'config.ts',
+    'order-line.ts',
     'assignment',
     'guides',
     'access',
@@ -76,6 +78,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'ledger',
   ],
   doctor: ['quick-start.ts', 'config.ts', 'wechatpay', 'db', 'clock.ts'],
+  backup: ['quick-start.ts', 'config.ts', 'db', 'clock.ts', 'errors.ts'],
   'main.ts': ['quick-start.ts', 'service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],
   simulator: [],
 }
