@@ -103,7 +103,7 @@ const selectParts = `
     FROM sqlite_schema i JOIN pragma_index_info(i.name) c WHERE i.type = 'index'`
 
 // A reopened file comes up with synchronous=NORMAL whatever it was before: these belong to the connection.
-function setPragmas(client: Database.Database): void {
+export function setPragmas(client: Database.Database): void {
   client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
   // SQLite says nothing of a checkpoint of its own that fails: the service makes them long before.
@@ -147,6 +147,12 @@ export function migratedBy(applied: readonly string[]): 'us' | 'newer' | 'other'
   return ours.every((hash, index) => hash === applied[index]) ? 'newer' : 'other'
 }
 
+/** Whether there is no migration to bring. */
+export function isNewest(client: Database.Database): boolean {
+  const applied = client.prepare<[], string>(selectApplied).pluck().all()
+  return migratedBy(applied) === 'us' && applied.length === migrationHashes().length
+}
+
 function migrationHashes(): string[] {
   return readdirSync(migrationsFolder)
     .filter(name => name.endsWith('.sql'))
@@ -157,6 +163,8 @@ function migrationHashes(): string[] {
         .digest('hex'),
     )
 }
+
+export class DataDirInUse extends StartError {}
 
 // A connection that nobody refers to is closed by the garbage collector, and its lock is gone.
 const held = new Set<Database.Database>()
@@ -184,7 +192,7 @@ export function takeDataDir(dataDir: string): { release(): void } {
     }
   } catch (cause) {
     const busy = cause instanceof Error && 'code' in cause && cause.code === 'SQLITE_BUSY'
-    if (busy) throw new StartError(`The data directory ${dataDir} is in use by another process.`)
+    if (busy) throw new DataDirInUse(`The data directory ${dataDir} is in use by another process.`)
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new StartError(`The data directory ${dataDir} cannot be used: ${why}.`)
   }
