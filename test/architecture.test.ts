@@ -71,6 +71,7 @@ describe('the house', () => {
       'backup/main.ts',
       'demo/simulator-process.ts',
       'doctor/main.ts',
+      'keys/main.ts',
       'main.ts',
       'simulator/main.ts',
     ])

@@ -24,6 +24,23 @@ export type Keys = ReturnType<typeof openKeys>
 /** Keys of these names are the service's own, made anew at its start. */
 export const reservedNames = ['ADMIN_KEY_FILE', 'demo']
 
+/** Why there is to be no such key; null when it may be made. */
+export function refuseKey(
+  { scope, stores, name, expiresAtMs }: NewKey,
+  nowMs: number,
+): { field: 'stores' | 'name' | 'expires_at'; en: string; zh: string } | null {
+  if (scope === 'admin' && stores !== null) {
+    return { field: 'stores', en: 'is not for an admin key', zh: '不适用于 admin 密钥' }
+  }
+  if (name !== null && reservedNames.includes(name)) {
+    return { field: 'name', en: 'is reserved', zh: '是保留名称' }
+  }
+  if (expiresAtMs !== null && expiresAtMs <= nowMs) {
+    return { field: 'expires_at', en: 'is over already', zh: '已经过去' }
+  }
+  return null
+}
+
 const keyPattern = /^spa_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{8})$/
 const dummyDigest = Buffer.alloc(32)
 /** Another process may take a key away: it is good here for so long at most. */
@@ -40,6 +57,7 @@ export function openKeys(db: Db) {
     .where(eq(keys.id, sql.placeholder('id')))
     .prepare()
   const warm = new Map<string, Warm>()
+  const usedAtMs = new Map<string, number>()
 
   function find(id: string, nowMs: number): Warm | undefined {
     const known = warm.get(id)
@@ -92,10 +110,14 @@ export function openKeys(db: Db) {
 
     list: (): Key[] => db.select().from(keys).orderBy(asc(keys.createdAtMs)).all().map(asKey),
 
+    /** When a key was last let in by this process; null when it was not. */
+    lastUsedMs: (id: string): number | null => usedAtMs.get(id) ?? null,
+
     /** False when there is no such key. */
     remove(id: string): boolean {
       const { changes } = db.delete(keys).where(eq(keys.id, id)).run()
       warm.delete(id)
+      usedAtMs.delete(id)
       return changes === 1
     },
 
@@ -114,7 +136,9 @@ export function openKeys(db: Db) {
       const isRight = timingSafeEqual(digestOf(parts.secret), found?.digest ?? dummyDigest)
       if (!found || !isRight) return null
       const { key } = found
-      return key.expiresAtMs !== null && key.expiresAtMs <= nowMs ? null : key
+      if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) return null
+      usedAtMs.set(key.id, nowMs)
+      return key
     },
   }
 }

@@ -115,7 +115,7 @@ const selectParts = `
     FROM sqlite_schema i JOIN pragma_index_info(i.name) c WHERE i.type = 'index'`
 
 // A reopened file comes up with synchronous=NORMAL whatever it was before: these belong to the connection.
-function setPragmas(client: Database.Database): void {
+export function setPragmas(client: Database.Database): void {
   client.pragma('journal_mode = WAL')
   client.pragma('synchronous = FULL')
   // SQLite says nothing of a checkpoint of its own that fails: the service makes them long before.
@@ -159,6 +159,12 @@ export function migratedBy(applied: readonly string[]): 'us' | 'newer' | 'other'
   return ours.every((hash, index) => hash === applied[index]) ? 'newer' : 'other'
 }
 
+/** Whether there is no migration to bring. */
+export function isNewest(client: Database.Database): boolean {
+  const applied = client.prepare<[], string>(selectApplied).pluck().all()
+  return migratedBy(applied) === 'us' && applied.length === migrationHashes().length
+}
+
 function migrationHashes(): string[] {
   return readdirSync(migrationsFolder)
     .filter(name => name.endsWith('.sql'))
@@ -169,6 +175,8 @@ function migrationHashes(): string[] {
         .digest('hex'),
     )
 }
+
+export class DataDirInUse extends StartError {}
 
 // A connection that nobody refers to is closed by the garbage collector, and its lock is gone.
 const held = new Set<Database.Database>()
@@ -197,7 +205,7 @@ export function takeDataDir(dataDir: string): { release(): void } {
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? cause.code : null
     if (code === 'SQLITE_BUSY') {
-      throw new StartError(`The data directory ${dataDir} is in use by another process.`)
+      throw new DataDirInUse(`The data directory ${dataDir} is in use by another process.`)
     }
     const why = cause instanceof Error ? cause.message : String(cause)
     const fault = code === 'ENOSPC' ? 'full' : storageFaultOf(cause)

@@ -1,8 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { type Key, type Keys, reservedNames, scopes } from '../access/keys.ts'
+import { type Key, type Keys, type NewKey, refuseKey, scopes } from '../access/keys.ts'
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
-import { bearer, createRouter, instantSchema, isoOf, storeIdSchema } from './edge.ts'
+import { bearer, createRouter, instantSchema, isoOf, opaque, storeIdSchema } from './edge.ts'
 import { problems, refusal } from './problem.ts'
 
 const newKeySchema = z
@@ -15,7 +15,7 @@ const newKeySchema = z
       .optional()
       .openapi({ description: 'The stores that the key is for; absent: every store.' }),
     expires_at: instantSchema.optional(),
-    name: z.string().min(1).max(64).optional(),
+    name: opaque(64).optional(),
   })
   .openapi('NewKey')
 
@@ -27,6 +27,10 @@ const keySchema = z
     name: z.string().nullable(),
     created_at: z.string(),
     expires_at: z.string().nullable(),
+    last_used_at: z
+      .string()
+      .nullable()
+      .openapi({ description: 'Null: not since the service was started.' }),
   })
   .openapi('Key')
 
@@ -56,21 +60,16 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
       context => {
         const { scope, stores, expires_at, name } = context.req.valid('json')
         const nowMs = clock.nowMs()
-        if (scope === 'admin' && stores !== undefined) {
-          throw refusal(['stores'], 'is not for an admin key', '不适用于 admin 密钥')
+        const asked: NewKey = {
+          scope,
+          stores: stores ?? null,
+          name: name ?? null,
+          expiresAtMs: expires_at === undefined ? null : Date.parse(expires_at),
         }
-        if (name !== undefined && reservedNames.includes(name)) {
-          throw refusal(['name'], 'is reserved', '是保留名称')
-        }
-        const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
-        if (expiresAtMs !== null && expiresAtMs <= nowMs) {
-          throw refusal(['expires_at'], 'is over already', '已经过去')
-        }
-        const made = keys.create(
-          { scope, stores: stores ?? null, name: name ?? null, expiresAtMs },
-          nowMs,
-        )
-        return context.json({ ...viewKey(made), key: made.key }, 201)
+        const fault = refuseKey(asked, nowMs)
+        if (fault) throw refusal([fault.field], fault.en, fault.zh)
+        const made = keys.create(asked, nowMs)
+        return context.json({ ...viewKey(made, null), key: made.key }, 201)
       },
     )
     .openapi(
@@ -87,7 +86,8 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
           ...problems('unauthorized', 'forbidden'),
         },
       }),
-      context => context.json({ keys: keys.list().map(viewKey) }, 200),
+      context =>
+        context.json({ keys: keys.list().map(key => viewKey(key, keys.lastUsedMs(key.id))) }, 200),
     )
     .openapi(
       createRoute({
@@ -112,7 +112,10 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
     )
 }
 
-function viewKey({ id, scope, stores, name, createdAtMs, expiresAtMs }: Key) {
+function viewKey(
+  { id, scope, stores, name, createdAtMs, expiresAtMs }: Key,
+  lastUsedMs: number | null,
+) {
   return {
     id,
     scope,
@@ -120,5 +123,6 @@ function viewKey({ id, scope, stores, name, createdAtMs, expiresAtMs }: Key) {
     name,
     created_at: isoOf(createdAtMs),
     expires_at: expiresAtMs === null ? null : isoOf(expiresAtMs),
+    last_used_at: lastUsedMs === null ? null : isoOf(lastUsedMs),
   }
 }
