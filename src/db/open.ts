@@ -15,6 +15,7 @@ import Database from 'better-sqlite3'
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { StartError } from '../errors.ts'
+import { type ChangeLog, openChangeLog } from './change-log.ts'
 import { checkWhole, isCheckedAtOnce } from './check-whole.ts'
 import { damaged, sayUnusable } from './refusals.ts'
 import { type Storage, type StorageWatch, watchStorage } from './storage.ts'
@@ -23,6 +24,7 @@ import { brokenLog } from './write-ahead-log.ts'
 export type Db = BetterSQLite3Database<Record<string, never>> & {
   $client: Database.Database
   storage: Storage
+  changes: ChangeLog
 }
 
 const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
@@ -42,7 +44,10 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
     const db = prepareDatabase(client)
     // A log that begins anew holds nothing of a transaction that was cut off.
     client.pragma('wal_checkpoint(PASSIVE)')
-    return Object.assign(db, { storage: watchStorage(client, watch) })
+    return Object.assign(db, {
+      storage: watchStorage(client, watch),
+      changes: openChangeLog(client),
+    })
   } catch (cause) {
     throw sayUnusable(cause, path)
   }
