@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
+import type { Actor, Audit } from './access/audit.ts'
 import type { Keys } from './access/keys.ts'
 import type { Assignments } from './assignment/assignments.ts'
 import type { Reports } from './assignment/reports.ts'
 import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
+import { createAuditRoutes } from './http/audit.ts'
 import { limitBodies } from './http/body.ts'
 import { keepDoor } from './http/door.ts'
-import { createGate, createRouter, requestIdPattern } from './http/edge.ts'
+import { createGate, createRouter, type Env, requestIdPattern } from './http/edge.ts'
 import { createExpressLane } from './http/express-lane.ts'
 import { createGuideRoutes } from './http/guides.ts'
 import { createKeyRoutes } from './http/keys.ts'
@@ -34,6 +36,7 @@ export type AppDeps = {
   mirror: Mirror
   ledger: Ledger
   keys: Keys
+  audit: Audit
   clock: Clock
   merchant: { mode: 'direct' | 'partner'; mchid: string }
   waitMs: number
@@ -53,7 +56,7 @@ export function createListener(deps: AppDeps): RequestListener {
 
 /** The whole HTTP app from its dependencies; does nothing until it is asked. */
 export function createApp(deps: AppDeps) {
-  const { keys, clock, storage, isReady, report } = deps
+  const { keys, audit, clock, storage, isReady, report } = deps
   const app = createRouter()
 
   app.use(async (context, next) => {
@@ -70,6 +73,12 @@ export function createApp(deps: AppDeps) {
   app.use(limitBodies())
   app.use(createGate(keys, clock))
 
+  app.use((context, next) => {
+    const { method, path } = context.req
+    if (method === 'GET' || path.startsWith('/orders/')) return next()
+    return audit.actingAs(() => actorOf(context.var), next)
+  })
+
   app.route('/', createProbeRoutes({ ...deps, metrics: createMetrics(deps) }))
   app.route('/', createOrderRoutes(deps))
   app.route('/', createKeyRoutes({ keys, clock }))
@@ -77,6 +86,7 @@ export function createApp(deps: AppDeps) {
   app.route('/', createReportRoutes(deps))
   app.route('/', createGuideRoutes(deps))
   app.route('/', createSettingsRoutes(deps))
+  app.route('/', createAuditRoutes(deps))
 
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
@@ -115,6 +125,11 @@ export function createApp(deps: AppDeps) {
     return answer
   })
   return app
+}
+
+/** Whom a change is put down to; before the gate there is nobody. */
+function actorOf({ key, requestId }: Partial<Env['Variables']>): Actor {
+  return { keyId: key?.id ?? null, keyName: key?.name ?? null, requestId: requestId ?? null }
 }
 
 /** The methods that a path has, from the routes themselves. */

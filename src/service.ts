@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { installAdminKey } from './access/admin-key-file.ts'
+import { openAudit } from './access/audit.ts'
 import { openKeys } from './access/keys.ts'
 import { createListener } from './app.ts'
 import { createAssignments } from './assignment/assignments.ts'
@@ -123,6 +124,7 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     mirror,
     ledger,
     keys,
+    audit: openAudit(db),
     clock,
     merchant: account,
     waitMs: config.waitMs,

@@ -1,6 +1,7 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { asc, eq, sql } from 'drizzle-orm'
+import type { Standing } from '../db/change-log.ts'
 import type { Db } from '../db/open.ts'
 import { keys } from './schema.ts'
 
@@ -75,14 +76,39 @@ export function openKeys(db: Db) {
     const parts = parseKey(text)
     if (!parts) throw new Error('not a key')
     const row = { ...key, id: parts.id, createdAtMs: nowMs }
-    db.insert(keys)
-      .values({
-        ...row,
-        digest: digestOf(parts.secret).toString('hex'),
-        stores: key.stores ? JSON.stringify(key.stores) : null,
-      })
-      .run()
+    record(parts.id, () => {
+      // It may have been made by hand, as any other key, before it became this one.
+      db.delete(keys).where(eq(keys.id, parts.id)).run()
+      db.insert(keys)
+        .values({
+          ...row,
+          digest: digestOf(parts.secret).toString('hex'),
+          stores: key.stores ? JSON.stringify(key.stores) : null,
+        })
+        .run()
+    })
     return row
+  }
+
+  function record<T>(id: string, work: () => T): T {
+    return db.changes.record(
+      { kind: 'key', subject: id, storeId: null },
+      () => standingOf(byId.get({ id })),
+      work,
+    )
+  }
+
+  /** False when there is no such key. */
+  function remove(id: string): boolean {
+    const { changes } = record(id, () => db.delete(keys).where(eq(keys.id, id)).run())
+    warm.delete(id)
+    usedAtMs.delete(id)
+    return changes === 1
+  }
+
+  function removeNamed(name: string, but = ''): void {
+    const named = db.select({ id: keys.id }).from(keys).where(eq(keys.name, name)).all()
+    for (const { id } of named) if (id !== but) remove(id)
   }
 
   return {
@@ -96,11 +122,7 @@ export function openKeys(db: Db) {
     install(text: string, key: NewKey & { name: string }, nowMs: number): void {
       db.transaction(
         () => {
-          db.delete(keys).where(eq(keys.name, key.name)).run()
-          // It may have been made by hand, as any other key, before it became this one.
-          db.delete(keys)
-            .where(eq(keys.id, parseKey(text)?.id ?? ''))
-            .run()
+          removeNamed(key.name, parseKey(text)?.id)
           store(text, key, nowMs)
         },
         { behavior: 'immediate' },
@@ -113,18 +135,10 @@ export function openKeys(db: Db) {
     /** When a key was last let in by this process; null when it was not. */
     lastUsedMs: (id: string): number | null => usedAtMs.get(id) ?? null,
 
-    /** False when there is no such key. */
-    remove(id: string): boolean {
-      const { changes } = db.delete(keys).where(eq(keys.id, id)).run()
-      warm.delete(id)
-      usedAtMs.delete(id)
-      return changes === 1
-    },
+    remove,
 
-    removeNamed(name: string): void {
-      db.delete(keys).where(eq(keys.name, name)).run()
-      warm.clear()
-    },
+    removeNamed: (name: string): void =>
+      db.transaction(() => removeNamed(name), { behavior: 'immediate' }),
 
     /** The key behind an Authorization header, or null: malformed, unknown, wrong and expired are not told apart. */
     authenticate(authorization: string | undefined, nowMs: number): Key | null {
@@ -161,6 +175,14 @@ function checkOf(body: string): string {
 
 function digestOf(secret: string): Buffer {
   return hash('sha256', secret, 'buffer')
+}
+
+function standingOf(row: typeof keys.$inferSelect | undefined): Standing {
+  if (!row) return null
+  const { scope, name, digest } = row
+  const expiresAt = row.expiresAtMs === null ? null : new Date(row.expiresAtMs).toISOString()
+  const stores = row.stores === null ? null : JSON.parse(row.stores)
+  return { told: { scope, stores, name, expires_at: expiresAt }, hidden: { secret: digest } }
 }
 
 function asKey({ digest: _, stores, ...row }: typeof keys.$inferSelect): Key {

@@ -86,6 +86,8 @@ export const rights: ReadonlyMap<string, Right> = new Map([
   ['POST /keys', ofAll],
   ['GET /keys', ofAll],
   ['DELETE /keys/{id}', ofAll],
+  ['GET /audit', ofAll],
+  ['GET /audit/verify', ofAll],
 ])
 
 export type Verdict =

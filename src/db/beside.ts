@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { drizzle } from 'drizzle-orm/better-sqlite3'
 import { StartError } from '../errors.ts'
+import { openChangeLog } from './change-log.ts'
 import { DataDirInUse, type Db, isNewest, openDatabase, setPragmas, takeDataDir } from './open.ts'
 import { sayUnusable } from './refusals.ts'
 import { watchStorage } from './storage.ts'
@@ -66,7 +67,10 @@ function openSecond(path: string): Db {
         `The service that runs on ${path} is of another version: run this with that version.`,
       )
     }
-    return Object.assign(drizzle(client), { storage: watchStorage(client) })
+    return Object.assign(drizzle(client), {
+      storage: watchStorage(client),
+      changes: openChangeLog(client),
+    })
   } catch (cause) {
     throw sayUnusable(cause, path)
   }

@@ -15,6 +15,7 @@ import Database from 'better-sqlite3'
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
 import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { StartError, startExitCode, storageFaultOf } from '../errors.ts'
+import { type ChangeLog, openChangeLog } from './change-log.ts'
 import { checkWhole, isCheckedAtOnce } from './check-whole.ts'
 import { damaged, diskExitCode, sayUnusable } from './refusals.ts'
 import { type Storage, type StorageWatch, watchStorage } from './storage.ts'
@@ -23,6 +24,7 @@ import { brokenLog } from './write-ahead-log.ts'
 export type Db = BetterSQLite3Database<Record<string, never>> & {
   $client: Database.Database
   storage: Storage
+  changes: ChangeLog
 }
 
 const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
@@ -44,7 +46,10 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
     // A log that begins anew holds nothing of a transaction that was cut off. Emptied, for SQLite goes on with one whose
     // first transaction that was, and what it left behind would look like damage after the next power cut.
     client.pragma('wal_checkpoint(TRUNCATE)')
-    return Object.assign(db, { storage: watchStorage(client, watch) })
+    return Object.assign(db, {
+      storage: watchStorage(client, watch),
+      changes: openChangeLog(client),
+    })
   } catch (cause) {
     throw sayUnusable(cause, path)
   }

@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, inArray, isNotNull, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
+import { guideStanding } from './guide-standing.ts'
 import { guides } from './schema.ts'
 import { sealedBy } from './sealed-by.ts'
 import type { Vault } from './vault.ts'
@@ -71,6 +72,15 @@ export function openGuides(
 
   function read({ mobileIndex: _, profile, ...row }: Row): Guide {
     return { ...row, profile: profile === null ? null : openProfile(profile, row.guideId) }
+  }
+
+  function record(guideId: string, storeId: number, work: () => void): void {
+    const look = () => {
+      const row = byId.get({ guideId })
+      const profile = row?.profile
+      return guideStanding(row, profile ? openProfile(profile, guideId) : null)
+    }
+    db.changes.record({ kind: 'guide', subject: guideId, storeId }, look, work)
   }
 
   function openProfile(sealed: string, guideId: string): Profile | null {
@@ -159,7 +169,9 @@ export function openGuides(
       const kept = before?.erasedAtMs
         ? { profile: null, mobileIndex: null }
         : sealed(guideId, { ...told, name: told.name ?? null, mobile: told.mobile ?? null })
-      upsert.run({ guideId, storeId, userid, workId, ...kept, nowMs })
+      record(guideId, storeId, () =>
+        upsert.run({ guideId, storeId, userid, workId, ...kept, nowMs }),
+      )
       wrote(guideId)
       if (before?.state !== 'registered' || before.storeId !== storeId) changed(guideId, storeId)
     },
@@ -174,18 +186,16 @@ export function openGuides(
 
     /** A sync did not find the guide; true when that is believed from now on. */
     miss(guideId: string): boolean {
-      const missed = sql`${guides.missedSyncs} + 1`
-      const row = db
-        .update(guides)
-        .set({
-          missedSyncs: missed,
-          state: sql`CASE WHEN ${missed} >= ${believedGoneAfter} THEN 'gone' ELSE ${guides.state} END`,
-        })
-        .where(eq(guides.guideId, guideId))
-        .returning({ state: guides.state, storeId: guides.storeId })
-        .get()
-      if (row?.state !== 'gone') return false
-      changed(guideId, row.storeId)
+      const row = byId.get({ guideId })
+      if (!row) return false
+      const { storeId } = row
+      const missedSyncs = row.missedSyncs + 1
+      const state = missedSyncs >= believedGoneAfter ? 'gone' : row.state
+      record(guideId, storeId, () =>
+        db.update(guides).set({ missedSyncs, state }).where(eq(guides.guideId, guideId)).run(),
+      )
+      if (state !== 'gone') return false
+      changed(guideId, storeId)
       return true
     },
 
@@ -199,19 +209,27 @@ export function openGuides(
       const isKnown = changes.name !== undefined || changes.mobile !== undefined
       if (erasedAtMs !== null && !isKnown) return
       const profile = { name: null, mobile: null, ...guide.profile, ...changes }
-      db.update(guides)
-        .set({ ...sealed(guideId, profile), erasedAtMs: null })
-        .where(eq(guides.guideId, guideId))
-        .run()
+      record(guideId, guide.storeId, () =>
+        db
+          .update(guides)
+          .set({ ...sealed(guideId, profile), erasedAtMs: null })
+          .where(eq(guides.guideId, guideId))
+          .run(),
+      )
       wrote(guideId)
     },
 
     /** Forgets name, mobile and links for good: no sync brings them back. */
     erase(guideId: string, nowMs: number): void {
-      db.update(guides)
-        .set({ profile: null, mobileIndex: null, erasedAtMs: nowMs })
-        .where(eq(guides.guideId, guideId))
-        .run()
+      const guide = byId.get({ guideId })
+      if (!guide) return
+      record(guideId, guide.storeId, () =>
+        db
+          .update(guides)
+          .set({ profile: null, mobileIndex: null, erasedAtMs: nowMs })
+          .where(eq(guides.guideId, guideId))
+          .run(),
+      )
       wrote(guideId)
     },
 

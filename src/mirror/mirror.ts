@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto'
 import { and, asc, desc, eq, gt, lte, ne, sql } from 'drizzle-orm'
+import type { Standing } from '../db/change-log.ts'
 import type { Db } from '../db/open.ts'
 import { StartError } from '../errors.ts'
 import type { Owner, Rules } from '../rules/decide.ts'
@@ -6,6 +8,7 @@ import { gatherCrew, type KnownGuide } from '../rules/eligibility.ts'
 import { defaultPlan, type Plan } from '../rules/plan.ts'
 import { defaultRoster, type Roster } from '../rules/roster.ts'
 import { defaultStaff, type Staff } from '../rules/staff.ts'
+import { guideStanding } from './guide-standing.ts'
 import { createOwnerImport } from './owner-import.ts'
 import {
   documents,
@@ -159,19 +162,45 @@ export function openMirror(db: Db, maxReady = 16_384) {
     version: number,
     { author, atMs, effectiveAtMs = atMs }: Written,
   ): number {
-    db.insert(documents)
-      .values({
-        storeId,
-        kind,
-        version,
-        body: JSON.stringify(body),
-        author,
-        writtenAtMs: atMs,
-        effectiveAtMs,
-      })
-      .run()
+    const row = { storeId, kind, version, body: JSON.stringify(body) }
+    db.changes.record(
+      { kind, subject: String(storeId), storeId },
+      () => documentStanding(statements.newest.get({ storeId, kind })),
+      () =>
+        db
+          .insert(documents)
+          .values({ ...row, author, writtenAtMs: atMs, effectiveAtMs })
+          .run(),
+    )
     ready.delete(storeId)
     return version
+  }
+
+  function findSettings(merchant: string): MerchantSettings | null {
+    return statements.settings.get({ merchant }) ?? null
+  }
+
+  function findStore(storeId: number): Store | null {
+    return statements.store.get({ storeId }) ?? null
+  }
+
+  function findGuide(guideId: string): typeof guides.$inferSelect | undefined {
+    return db.select().from(guides).where(eq(guides.guideId, guideId)).get()
+  }
+
+  function pauseStanding(storeId: number, guideId: string): Standing {
+    const pause = statements.pauses.all({ storeId }).find(one => one.guideId === guideId)
+    // Why is told in free words, which may be about a person.
+    return pause ? { told: { until: isoOf(pause.untilMs) }, hidden: { why: pause.why } } : null
+  }
+
+  /** The member is known by a pseudonym alone. */
+  function recordOwner<T>(merchant: string, memberId: string, work: () => T): T {
+    return db.changes.record(
+      { kind: 'owner', subject: db.changes.pseudonym(merchant, memberId), storeId: null },
+      () => ownerStanding(statements.owner.get({ merchant, memberId })),
+      work,
+    )
   }
 
   return {
@@ -193,14 +222,14 @@ export function openMirror(db: Db, maxReady = 16_384) {
         .run()
     },
 
-    store: (storeId: number): Store | null => statements.store.get({ storeId }) ?? null,
+    store: findStore,
 
     stores: (): Store[] => db.select().from(stores).orderBy(asc(stores.storeId)).all(),
 
     settings(merchant: string): MerchantSettings {
       const warm = warmSettings.get(merchant)
       if (warm) return warm
-      const read = statements.settings.get({ merchant }) ?? defaultSettings
+      const read = findSettings(merchant) ?? defaultSettings
       if (warmSettings.size >= maxReady) warmSettings.clear()
       warmSettings.set(merchant, read)
       return read
@@ -218,19 +247,31 @@ export function openMirror(db: Db, maxReady = 16_384) {
         .map(({ merchant }) => merchant),
 
     setSettings(merchant: string, settings: MerchantSettings): void {
-      db.insert(merchants)
-        .values({ merchant, ...settings })
-        .onConflictDoUpdate({ target: merchants.merchant, set: settings })
-        .run()
+      db.changes.record(
+        { kind: 'settings', subject: merchant, storeId: null },
+        () => settingsStanding(findSettings(merchant)),
+        () =>
+          db
+            .insert(merchants)
+            .values({ merchant, ...settings })
+            .onConflictDoUpdate({ target: merchants.merchant, set: settings })
+            .run(),
+      )
       warmSettings.delete(merchant)
     },
 
     putStore(row: Store): void {
-      const { merchant, name, timezone } = row
-      db.insert(stores)
-        .values(row)
-        .onConflictDoUpdate({ target: stores.storeId, set: { merchant, name, timezone } })
-        .run()
+      const { storeId, merchant, name, timezone } = row
+      db.changes.record(
+        { kind: 'store', subject: String(storeId), storeId },
+        () => storeStanding(findStore(storeId)),
+        () =>
+          db
+            .insert(stores)
+            .values(row)
+            .onConflictDoUpdate({ target: stores.storeId, set: { merchant, name, timezone } })
+            .run(),
+      )
       ready.clear()
     },
 
@@ -243,10 +284,16 @@ export function openMirror(db: Db, maxReady = 16_384) {
     },
 
     putGuide({ id, storeId, state }: Omit<KnownGuide, 'merchant'>): void {
-      db.insert(guides)
-        .values({ guideId: id, storeId, state })
-        .onConflictDoUpdate({ target: guides.guideId, set: { storeId, state } })
-        .run()
+      db.changes.record(
+        { kind: 'guide', subject: id, storeId },
+        () => guideStanding(findGuide(id)),
+        () =>
+          db
+            .insert(guides)
+            .values({ guideId: id, storeId, state })
+            .onConflictDoUpdate({ target: guides.guideId, set: { storeId, state } })
+            .run(),
+      )
       // A guide may stand on the staff of more stores than their own, even before they are registered.
       ready.clear()
     },
@@ -264,13 +311,16 @@ export function openMirror(db: Db, maxReady = 16_384) {
 
     /** Takes a guide out of every decision until they are registered anew. */
     quarantine(guideId: string): void {
-      const { changes } = db
-        .update(guides)
-        .set({ state: 'quarantined' })
-        // Many orders of one guide are refused at once: the stores are made ready anew for the first alone.
-        .where(and(eq(guides.guideId, guideId), ne(guides.state, 'quarantined')))
-        .run()
-      if (changes > 0) ready.clear()
+      // Many orders of one guide are refused at once: the stores are made ready anew for the first alone.
+      const known = findGuide(guideId)
+      if (!known || known.state === 'quarantined') return
+      db.changes.record(
+        { kind: 'guide', subject: guideId, storeId: known.storeId },
+        () => guideStanding(findGuide(guideId)),
+        () =>
+          db.update(guides).set({ state: 'quarantined' }).where(eq(guides.guideId, guideId)).run(),
+      )
+      ready.clear()
     },
 
     /** The newest version of a document, in force or not yet. */
@@ -325,23 +375,34 @@ export function openMirror(db: Db, maxReady = 16_384) {
     },
 
     pause(pause: Pause): void {
-      const { untilMs, why, author } = pause
-      db.insert(pauses)
-        .values(pause)
-        .onConflictDoUpdate({
-          target: [pauses.storeId, pauses.guideId],
-          set: { untilMs, why, author },
-        })
-        .run()
-      ready.delete(pause.storeId)
+      const { storeId, guideId, untilMs, why, author } = pause
+      db.changes.record(
+        { kind: 'pause', subject: guideId, storeId },
+        () => pauseStanding(storeId, guideId),
+        () =>
+          db
+            .insert(pauses)
+            .values(pause)
+            .onConflictDoUpdate({
+              target: [pauses.storeId, pauses.guideId],
+              set: { untilMs, why, author },
+            })
+            .run(),
+      )
+      ready.delete(storeId)
     },
 
     /** False when the guide was not paused. */
     unpause(storeId: number, guideId: string): boolean {
-      const { changes } = db
-        .delete(pauses)
-        .where(and(eq(pauses.storeId, storeId), eq(pauses.guideId, guideId)))
-        .run()
+      const { changes } = db.changes.record(
+        { kind: 'pause', subject: guideId, storeId },
+        () => pauseStanding(storeId, guideId),
+        () =>
+          db
+            .delete(pauses)
+            .where(and(eq(pauses.storeId, storeId), eq(pauses.guideId, guideId)))
+            .run(),
+      )
       ready.delete(storeId)
       return changes === 1
     },
@@ -350,18 +411,20 @@ export function openMirror(db: Db, maxReady = 16_384) {
       statements.pauses.all({ storeId }).filter(({ untilMs }) => untilMs > nowMs),
 
     setOwner(row: MemberOwner): void {
-      const { guideId, sinceMs, expiresAtMs } = row
-      statements.setOwner.run({ ...row, guideId, sinceMs, expiresAtMs })
+      const { merchant, memberId } = row
+      recordOwner(merchant, memberId, () => statements.setOwner.run(row))
     },
 
     setOwners,
 
     /** False when the member had no owner. */
     removeOwner: (merchant: string, memberId: string): boolean =>
-      db
-        .delete(owners)
-        .where(and(eq(owners.merchant, merchant), eq(owners.memberId, memberId)))
-        .run().changes === 1,
+      recordOwner(merchant, memberId, () =>
+        db
+          .delete(owners)
+          .where(and(eq(owners.merchant, merchant), eq(owners.memberId, memberId)))
+          .run(),
+      ).changes === 1,
 
     owner: (merchant: string, memberId: string): MemberOwner | null =>
       statements.owner.get({ merchant, memberId }) ?? null,
@@ -386,6 +449,43 @@ export function openMirror(db: Db, maxReady = 16_384) {
         )
       }
     },
+  }
+}
+
+const isoOf = (atMs: number): string => new Date(atMs).toISOString()
+
+function settingsStanding(settings: MerchantSettings | null): Standing {
+  if (!settings) return null
+  const { edition, platformAutoAssign, assignWindowSeconds } = settings
+  return {
+    told: {
+      edition,
+      platform_auto_assign: platformAutoAssign,
+      assign_window_seconds: assignWindowSeconds,
+    },
+  }
+}
+
+function storeStanding(store: Store | null): Standing {
+  if (!store) return null
+  const { merchant, name, timezone } = store
+  return { told: { merchant, name, timezone } }
+}
+
+/** The versions keep the bodies; this says which they were. */
+function documentStanding(row: typeof documents.$inferSelect | undefined): Standing {
+  if (!row) return null
+  const { version, body, effectiveAtMs } = row
+  const effective = isoOf(effectiveAtMs)
+  return { told: { version, effective_at: effective, sha256: hash('sha256', body, 'hex') } }
+}
+
+function ownerStanding(owner: MemberOwner | undefined): Standing {
+  if (!owner) return null
+  const { merchant, guideId, sinceMs, expiresAtMs } = owner
+  const expires = expiresAtMs === null ? null : isoOf(expiresAtMs)
+  return {
+    told: { merchant, guide_id: guideId, since: isoOf(sinceMs), expires_at: expires },
   }
 }
 

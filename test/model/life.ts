@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path'
+import { openAudit } from '../../src/access/audit.ts'
 import { openKeys, type Scope, type scopes } from '../../src/access/keys.ts'
 import { createApp } from '../../src/app.ts'
 import { createAssignments } from '../../src/assignment/assignments.ts'
@@ -134,6 +135,7 @@ export async function openLife(
     mirror,
     ledger,
     keys: openKeys(db),
+    audit: openAudit(db),
     clock,
     merchant: { mode: 'direct', mchid: merchant },
     waitMs,

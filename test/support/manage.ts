@@ -13,12 +13,22 @@ export type Asked = {
 
 /** Asks as a manager would, unless another scope is named. */
 export function createManager(rig: Rig) {
+  const minted = new Map<string, string>()
+
+  // One for each: a disk that is full takes no new key.
+  function keyFor(scope: Scope, stores: readonly number[] | null): string {
+    const name = JSON.stringify([scope, stores])
+    const key = minted.get(name) ?? rig.mint({ scope, stores })
+    minted.set(name, key)
+    return key
+  }
+
   return async (method: string, path: string, asked: Asked = {}) => {
     const { body, stores = null, scope = 'manage', ifMatch, language, headers } = asked
     const answer = await rig.request(method, path, {
       ...(body === undefined ? {} : { body }),
       headers: {
-        authorization: `Bearer ${rig.mint({ scope, stores })}`,
+        authorization: `Bearer ${keyFor(scope, stores)}`,
         ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
         ...(language === undefined ? {} : { 'accept-language': language }),
         ...headers,
@@ -35,16 +45,18 @@ export function createManager(rig: Rig) {
   }
 }
 
-/** All that the file holds, but for the keys. */
+/** All that the file holds, but for the keys and what the audit says of them. */
 export function contentsOf({ db }: Rig): unknown {
   const client = db.$client
   const names = client
     .prepare<[], string>(
-      "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'keys' AND name NOT LIKE 'sqlite_%'",
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('keys', 'audit', 'audit_head') AND name NOT LIKE 'sqlite_%'",
     )
     .pluck()
     .all()
-  return Object.fromEntries(
-    names.map(name => [name, client.prepare(`SELECT * FROM "${name}"`).all()]),
-  )
+  const records = client
+    .prepare("SELECT kind, subject, before, after FROM audit WHERE kind <> 'key' ORDER BY seq")
+    .all()
+  const tables = names.map(name => [name, client.prepare(`SELECT * FROM "${name}"`).all()])
+  return { ...Object.fromEntries(tables), records }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openAudit } from '../../src/access/audit.ts'
 import { type NewKey, openKeys, type Scope } from '../../src/access/keys.ts'
 import { type AppDeps, createApp } from '../../src/app.ts'
 import { createAssignments } from '../../src/assignment/assignments.ts'
@@ -137,6 +138,7 @@ export async function openRig(
     mirror,
     ledger,
     keys,
+    audit: openAudit(db),
     clock,
     merchant: { mode, mchid: account.mchid },
     waitMs,
