@@ -29,7 +29,7 @@ const promised: [operations: RegExp, foreign: number | 'own only' | 'admin'][] =
   [/^GET \/guides\/\{guide_id\}\/missed$/, 404],
   [/^POST \/members\/owners\/import$/, 400],
   [/^(GET|PUT|DELETE) \/members\//, 404],
-  [/ \/(guides|settings|keys)(\/|$)/, 'admin'],
+  [/ \/(guides|settings|keys|audit)(\/|$)/, 'admin'],
 ]
 
 /** Whom the contract lets do it: the till, the managers, the administrators. */
