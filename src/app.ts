@@ -7,7 +7,7 @@ import type { Reports } from './assignment/reports.ts'
 import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
-import { limitBodies } from './http/body.ts'
+import { limitBodies, refuseOddJson } from './http/body.ts'
 import { keepDoor } from './http/door.ts'
 import { createGate, createRouter, requestIdPattern } from './http/edge.ts'
 import { createExpressLane } from './http/express-lane.ts'
@@ -69,6 +69,7 @@ export function createApp(deps: AppDeps) {
   })
   app.use(limitBodies())
   app.use(createGate(keys, clock))
+  app.use(refuseOddJson())
 
   app.route('/', createProbeRoutes({ ...deps, metrics: createMetrics(deps) }))
   app.route('/', createOrderRoutes(deps))
