@@ -9,7 +9,7 @@ import type { Clock } from './clock.ts'
 import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
 import { createAuditRoutes } from './http/audit.ts'
-import { limitBodies } from './http/body.ts'
+import { limitBodies, refuseOddJson } from './http/body.ts'
 import { keepDoor } from './http/door.ts'
 import { createGate, createRouter, type Env, requestIdPattern } from './http/edge.ts'
 import { createExpressLane } from './http/express-lane.ts'
@@ -72,6 +72,7 @@ export function createApp(deps: AppDeps) {
   })
   app.use(limitBodies())
   app.use(createGate(keys, clock))
+  app.use(refuseOddJson())
 
   app.use((context, next) => {
     const { method, path } = context.req

@@ -2,8 +2,9 @@ import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { AppError } from '../errors.ts'
 import type { Env } from './edge.ts'
+import { refuseAmbiguous } from './json-shape.ts'
 
-type Kind = { media: RegExp | null; says: string; maxBytes: number }
+type Kind = { media: RegExp | null; says: string; maxBytes: number; maxFields: number | null }
 
 const kib = 1024
 const mib = 1024 * kib
@@ -13,25 +14,52 @@ export const jsonMedia = /^application\/json(;\s*charset="?utf-8"?)?$/i
 const table = /^(text\/csv|application\/x-ndjson)(;\s*(charset="?utf-8"?|header="?present"?))*$/i
 
 export const smallBodyBytes = 64 * kib
-const small: Kind = { media: jsonMedia, says: 'application/json', maxBytes: smallBodyBytes }
+/** So many that a body below `plainBodyBytes` cannot have more. */
+const smallBodyFields = 1000
+export const plainBodyBytes = 4 * kib
+const small: Kind = {
+  media: jsonMedia,
+  says: 'application/json',
+  maxBytes: smallBodyBytes,
+  maxFields: smallBodyFields,
+}
+const ignored: Kind = { ...small, media: null, maxFields: null }
+const large: Kind = { ...small, maxBytes: 4 * mib, maxFields: 400_000 }
+const file: Kind = {
+  media: table,
+  says: 'text/csv or application/x-ndjson',
+  maxBytes: 4 * mib,
+  maxFields: null,
+}
 
 /** What a path takes that is not the rule: larger bodies, tables, none at all. */
 const others: readonly [path: RegExp, kind: Kind][] = [
-  [/^\/stores\/[^/]+\/(staff|roster|plan)$/, { ...small, maxBytes: mib }],
-  [/^\/stores\/[^/]+\/(simulate|replay)$/, { ...small, maxBytes: 4 * mib }],
+  [/^\/stores\/[^/]+\/(staff|roster|plan)$/, { ...large, maxBytes: mib, maxFields: 100_000 }],
+  [/^\/stores\/[^/]+\/(simulate|replay)$/, large],
   [/^\/stores\/[^/]+\/fairness\/verify$/, { ...small, media: null }],
-  [/^\/stores\/[^/]+\/import$/, { ...small, maxBytes: 4 * mib }],
-  [/^\/stores\/[^/]+\/(staff|roster|plan)\/versions\/[^/]+\/restore$/, { ...small, media: null }],
-  [/^\/guides\/sync$/, { ...small, media: null }],
-  [
-    /^\/guides\/import$/,
-    { media: table, says: 'text/csv or application/x-ndjson', maxBytes: 8 * mib },
-  ],
-  [
-    /^\/members\/owners\/import$/,
-    { media: table, says: 'text/csv or application/x-ndjson', maxBytes: 4 * mib },
-  ],
+  [/^\/stores\/[^/]+\/import$/, large],
+  [/^\/stores\/[^/]+\/(staff|roster|plan)\/versions\/[^/]+\/restore$/, ignored],
+  [/^\/guides\/sync$/, ignored],
+  [/^\/guides\/import$/, { ...file, maxBytes: 8 * mib }],
+  [/^\/members\/owners\/import$/, file],
 ]
+
+const kindOf = (path: string): Kind => others.find(([pattern]) => pattern.test(path))?.[1] ?? small
+const mayHaveBody = (method: string) => method === 'POST' || method === 'PUT' || method === 'PATCH'
+
+/** Refuses JSON that is not plain, before any route reads it; for whoever was let in. */
+export function refuseOddJson(): MiddlewareHandler<Env> {
+  return async (context, next) => {
+    const { method, path } = context.req
+    const { maxFields } = kindOf(path)
+    // Where there is no route, that is what is said.
+    if (maxFields !== null && mayHaveBody(method) && context.var.operation !== undefined) {
+      const body = await context.req.arrayBuffer()
+      if (body.byteLength > 0) refuseAmbiguous(new Uint8Array(body), maxFields)
+    }
+    await next()
+  }
+}
 
 /** Refuses a body of another media type, or a larger one, than its path takes. */
 export function limitBodies(): MiddlewareHandler<Env> {
@@ -40,9 +68,12 @@ export function limitBodies(): MiddlewareHandler<Env> {
   )
   return async (context, next) => {
     const { method, path } = context.req
-    const kind = others.find(([pattern]) => pattern.test(path))?.[1] ?? small
-    const hasBody = method === 'POST' || method === 'PUT' || method === 'PATCH'
-    if (hasBody && kind.media && !kind.media.test(context.req.header('content-type') ?? '')) {
+    const kind = kindOf(path)
+    if (
+      mayHaveBody(method) &&
+      kind.media &&
+      !kind.media.test(context.req.header('content-type') ?? '')
+    ) {
       throw new AppError('unsupported_media_type', {
         en: `Send Content-Type: ${kind.says}.`,
         zh: `请发送 Content-Type: ${kind.says.replace(' or ', ' 或 ')}。`,

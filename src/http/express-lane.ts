@@ -6,8 +6,9 @@ import type { Key, Keys } from '../access/keys.ts'
 import { judge } from '../access/rights.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { Clock } from '../clock.ts'
-import { jsonMedia, smallBodyBytes } from './body.ts'
+import { jsonMedia, plainBodyBytes } from './body.ts'
 import { enterStore, type Merchant, merchantOf, requestIdPattern } from './edge.ts'
+import { shapeOf } from './json-shape.ts'
 import { answerPost } from './order-view.ts'
 import { postedSchema, readPosted } from './orders.ts'
 import { readPrefer } from './prefer.ts'
@@ -86,7 +87,10 @@ export function createExpressLane({
     try {
       const key = keys.authenticate(headers.get('authorization'), clock.nowMs())
       if (!key || judge(operation, key).kind !== 'allowed' || !isUtf8(body)) return null
-      const posted = postedSchema.safeParse(JSON.parse(body.toString()))
+      const sent: unknown = JSON.parse(body.toString())
+      const posted = postedSchema.safeParse(sent)
+      // A field that stands there twice is in the text, and not in what was read.
+      if (shapeOf(body).fields !== Object.keys(Object(sent)).length) return null
       return posted.success ? { key, posted: posted.data } : null
     } catch {
       return null
@@ -144,7 +148,7 @@ function readHeaders(raw: readonly string[]): Headers | null {
   const length = Number(headers.get('content-length'))
   const isPlain =
     length > 0 &&
-    length <= smallBodyBytes &&
+    length < plainBodyBytes &&
     jsonMedia.test(headers.get('content-type') ?? '') &&
     plainHost.test(headers.get('host') ?? '') &&
     requestIdPattern.test(headers.get('x-request-id') ?? 'none')

@@ -135,6 +135,7 @@ const express: [what: string, post: Post, status: number][] = [
   ['a store that is not known', { body: '{"store_id":7}' }, 404],
   ['a sub-merchant in direct mode', { body: fact('"sub_mchid":"190"') }, 400],
   ['in Chinese', { ...withHeaders('Accept-Language: zh'), body: '{"store_id":7}' }, 404],
+  ['a text with quotes and colons', { body: fact('"member_id":"a\\":\\"{[,:"') }, 200],
   ['every letter of a number', { target: '/orders/NO-_*!@aZ9/assign' }, 200],
 ]
 
@@ -148,7 +149,13 @@ const routed: [what: string, post: Post, status: number][] = [
   ['a field too many', { body: fact('"colour":"red"') }, 400],
   ['a wrong type', { body: '{"store_id":"1001"}' }, 400],
   ['a byte-order mark', { body: '\ufeff{"store_id":1001}' }, 200],
-  ['no UTF-8', { body: Buffer.from('{"store_id":1001,"member_id":"\xff"}', 'latin1') }, 200],
+  ['no UTF-8', { body: Buffer.from('{"store_id":1001,"member_id":"\xff"}', 'latin1') }, 400],
+  ['a field twice', { body: '{"store_id":1001,"store_id":1001}' }, 400],
+  ['a field twice, once escaped', { body: '{"store_id":2002,"store\\u005fid":1001}' }, 400],
+  ['a prototype', { body: fact('"__proto__":{"test":true}') }, 400],
+  ['a larger body', { body: fact(`"member_id":"m"${' '.repeat(5000)}`) }, 200],
+  ['too deep a nesting', { body: fact(`"cart_id":${'['.repeat(40)}${']'.repeat(40)}`) }, 400],
+  ['too many fields', { body: fact(Array(1200).fill('"test":true').join()) }, 400],
   ['another media type', { headers: [...sized, 'Content-Type: text/plain'] }, 415],
   ['no media type', { headers: sized }, 415],
   ['two media types', withHeaders(json), 415],
