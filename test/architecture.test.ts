@@ -70,6 +70,7 @@ describe('the house', () => {
     expect(readers.sort()).toEqual([
       'demo/simulator-process.ts',
       'doctor/main.ts',
+      'locked.ts',
       'main.ts',
       'simulator/main.ts',
     ])
