@@ -190,6 +190,10 @@ function stopWhenBroken(path: string, log: Log): StorageWatch {
     },
     filled: () => log.error(sayFault('full', path, '')),
     freed: () => log.info('the disk of the database has space again'),
+    unchecked: () =>
+      log.warn(
+        `the database is too large to be checked at the start, and no process may be started to do it: run node src/db/check-whole.ts ${path} beside the service`,
+      ),
   }
 }
 

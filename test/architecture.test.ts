@@ -72,6 +72,7 @@ describe('the house', () => {
       'demo/simulator-process.ts',
       'doctor/main.ts',
       'keys/main.ts',
+      'locked.ts',
       'main.ts',
       'simulator/main.ts',
     ])

@@ -25,11 +25,13 @@ export type StorageWatch = {
   failed(fault: Exclude<StorageFault, 'full'>, why: string): void
   filled(): void
   freed(): void
+  /** The file was too large for the start, and no process may be started to check it. */
+  unchecked(): void
 }
 
 const probeEveryMs = 1000
 const checkScript = fileURLToPath(new URL('check-whole.ts', import.meta.url))
-const ignoring: StorageWatch = { failed() {}, filled() {}, freed() {} }
+const ignoring: StorageWatch = { failed() {}, filled() {}, freed() {}, unchecked() {} }
 
 export function watchStorage(client: Database.Database, watch: StorageWatch = ignoring): Storage {
   const checkpoints = createCheckpoints(client, met)
@@ -78,6 +80,10 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
     logBytes: () => statSync(`${client.name}-wal`, { throwIfNoEntry: false })?.size ?? 0,
     checkBeside() {
       if (isCheckedAtOnce(client)) return () => {}
+      if (process.permission?.has('child') === false) {
+        watch.unchecked()
+        return () => {}
+      }
       const child = execFile(process.execPath, [checkScript, client.name], (failure, found) => {
         if (failure?.code === startExitCode) watch.failed('damaged', found)
       })

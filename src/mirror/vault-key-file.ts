@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   openSync,
@@ -51,17 +52,25 @@ function writeKeyFile(path: string): void {
   try {
     // A name of its own: a file that was lost and made anew must not pass for the old one.
     const line = `k${randomBytes(4).toString('hex')} ${randomBytes(32).toString('hex')}\n`
-    const file = openSync(path, 'wx', 0o600)
+    // What is sealed outlives a power cut, so the key must too.
+    const { O_WRONLY, O_CREAT, O_EXCL, O_SYNC } = constants
+    const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_SYNC, 0o600)
     writeSync(file, line)
-    fsyncSync(file)
     closeSync(file)
-    // What is sealed outlives a power cut, so the key must too, with its entry in the directory.
-    const directory = openSync(dirname(path), 'r')
-    fsyncSync(directory)
-    closeSync(directory)
+    if (!process.permission) syncDirectory(dirname(path))
   } catch (cause) {
     throw new StartError(`${name} ${path} cannot be written: ${sayWhy(cause)}.`)
   }
+}
+
+/**
+ * With the entry in it. Under its permission model Node syncs nothing; Linux's file systems keep the entry of a new file
+ * with the file.
+ */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r')
+  fsyncSync(directory)
+  closeSync(directory)
 }
 
 function readLines(path: string): string[] {

@@ -18,6 +18,7 @@ beforeEach(() => {
     failed: (fault, why) => told.push(`${fault}: ${why}`),
     filled: () => told.push('full'),
     freed: () => told.push('free'),
+    unchecked: () => told.push('unchecked'),
   }
   db = openDatabase(join(directory.path, 'smartguide.db'), watch)
   db.$client.exec('CREATE TABLE notes (text TEXT NOT NULL)')

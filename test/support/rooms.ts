@@ -81,6 +81,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   doctor: ['quick-start.ts', 'config.ts', 'wechatpay', 'db', 'clock.ts'],
   backup: ['quick-start.ts', 'config.ts', 'db', 'clock.ts', 'errors.ts'],
   'main.ts': ['quick-start.ts', 'service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],
+  'locked.ts': ['config.ts', 'errors.ts'],
   simulator: [],
 }
 

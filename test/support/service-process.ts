@@ -70,8 +70,8 @@ export function spawnService(
 }
 
 /** Starts a service and waits until it says where it listens. */
-export function startProcess(env: Env) {
-  return listening(spawnService(env))
+export function startProcess(env: Env, main?: string) {
+  return listening(spawnService(env, main))
 }
 
 /** The simulator in a process of its own, so that it takes no time from the test's. */
@@ -105,8 +105,11 @@ async function listening({ child, output }: ReturnType<typeof spawnService>) {
 }
 
 /** Runs a service that is expected not to start. */
-export async function failToStart(env: Env): Promise<{ code: number | null; output: string }> {
-  const { child, output } = spawnService(env)
+export async function failToStart(
+  env: Env,
+  main?: string,
+): Promise<{ code: number | null; output: string }> {
+  const { child, output } = spawnService(env, main)
   const limit = setTimeout(() => child.kill('SIGKILL'), 15_000)
   const [code] = await once(child, 'exit')
   clearTimeout(limit)
