@@ -56,10 +56,17 @@ const health: Record<string, string> = {
   'smartguide_orders_shed_total{when="late"}': steady(12),
 }
 
-type Planted = { title: string; series: Record<string, string>; atMinute?: number; fires: string[] }
+type Planted = {
+  title: string
+  series: Record<string, string>
+  atMinute?: number
+  fires: string[]
+  /** It has been so all along: each window must say the same. */
+  isEven?: boolean
+}
 
 const planted: Planted[] = [
-  { title: 'health', series: {}, fires: [] },
+  { title: 'health', series: {}, fires: [], isEven: true },
   { title: 'health without an order', series: without('smartguide_order'), fires: [] },
   {
     title: 'one order in ten late for an hour',
@@ -70,6 +77,7 @@ const planted: Planted[] = [
   {
     title: 'eight orders in a thousand late all day',
     series: { [late]: growing(1984) },
+    isEven: true,
     fires: ['SmartguideLateSlow'],
   },
   {
@@ -101,6 +109,7 @@ const planted: Planted[] = [
   {
     title: 'orders that were posted after their window',
     series: { [settled('expired')]: growing(20), [decided('expired', 'WINDOW_OVER')]: growing(20) },
+    isEven: true,
     fires: [],
   },
   { title: 'no answer', series: { up: steady(0) }, fires: ['SmartguideDown'] },
@@ -175,8 +184,17 @@ function without(prefix: string): Record<string, string> {
   return Object.fromEntries(gone.map(name => [name, '_']))
 }
 
+function agreeing(what: string): object {
+  const windows = `{__name__=~"smartguide:orders_${what}:ratio_.*"}`
+  return {
+    expr: `count(${windows}) == 4 and max(${windows}) - min(${windows}) < 1e-6 and max(${windows}) >= 0`,
+    eval_time: `${minutes}m`,
+    exp_samples: [{ labels: '{}', value: 4 }],
+  }
+}
+
 /** As a file of `promtool test rules`. */
-function trial({ series, atMinute = minutes, fires }: Planted): object {
+function trial({ series, atMinute = minutes, fires, isEven = false }: Planted): object {
   const ofJob = (name: string) =>
     name.endsWith('}')
       ? name.replace('{', '{job="smartguide",instance="a",')
@@ -197,6 +215,7 @@ function trial({ series, atMinute = minutes, fires }: Planted): object {
             eval_time: `${atMinute}m`,
             exp_samples: fires.map(name => ({ labels: `{alertname="${name}"}`, value: 1 })),
           },
+          ...(isEven ? ['late', 'lost'].map(agreeing) : []),
         ],
       },
     ],
