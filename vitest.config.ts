@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+/** On a machine of CI, of which nothing else is known, one file at a time. */
+const workers = (most: number) => (process.env['CI'] ? 1 : most)
+
 /** Processes that are killed, measured or starved: two at a time, when the others are through. */
 const hard = [
   'test/process/**/*.test.ts',
@@ -22,13 +25,19 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: hard,
           execArgv,
-          maxWorkers: 3,
+          maxWorkers: workers(3),
           sequence: { groupOrder: 1 },
         },
       },
       {
         extends: true,
-        test: { name: 'hard', include: hard, execArgv, maxWorkers: 2, sequence: { groupOrder: 2 } },
+        test: {
+          name: 'hard',
+          include: hard,
+          execArgv,
+          maxWorkers: workers(2),
+          sequence: { groupOrder: 2 },
+        },
       },
     ],
   },
