@@ -205,7 +205,7 @@ const reassign = (index: number, guideId: string, isStale: boolean, fates: Fate[
 
 /** The answers that are right, the one if that can be told from here. */
 function mayReassign(
-  { shop, hours, callsOf, isHarmless, life }: Sequence,
+  { shop, hours, counterpart, callsOf, isHarmless, life }: Sequence,
   order: Kept,
   guideId: string,
   isStale: boolean,
@@ -232,7 +232,11 @@ function mayReassign(
     const hasIt = shop.newestOf(order).guideId === guideId
     return isFit && !hasIt ? 'done' : 'guide_not_eligible'
   }
-  const isDoubtful = order.status === 'pending' && order.mayBeInterrupted
+  // Once WeChat Pay has said 429, an order may wait for its turn to leave, and is in flight before any call is.
+  const isPaced = counterpart.calls.some(
+    ({ outcome }) => outcome?.kind === 'unknown' && outcome.reason === 'throttled',
+  )
+  const isDoubtful = order.status === 'pending' && (order.mayBeInterrupted || isPaced)
   return [eligible(), ...(isDoubtful ? ['order_in_flight'] : [])]
 }
 
