@@ -3,11 +3,10 @@ import { defineConfig } from 'vitest/config'
 /** On a machine of CI, of which nothing else is known, one file at a time. */
 const workers = (most: number) => (process.env['CI'] ? 1 : most)
 
-/** Processes that are killed, measured or starved: two at a time, when the others are through. */
-const hard = [
-  'test/process/**/*.test.ts',
-  'test/assignment/**/*.test.ts',
-  'test/model/**/*.test.ts',
+/** What is timed or starved: two at a time, when the others are through. */
+const measured = [
+  'test/assignment/{outage,chaos,storm,hard-times}.test.ts',
+  'test/process/{overload,cost,slow-sockets,stuck-reader,backup,bulk,kill,disk-faults}.test.ts',
 ]
 // What it saves, it saves for every file.
 const execArgv = ['--import', './src/quick-start.ts']
@@ -23,7 +22,7 @@ export default defineConfig({
         test: {
           name: 'rooms',
           include: ['test/**/*.test.ts'],
-          exclude: hard,
+          exclude: measured,
           execArgv,
           maxWorkers: workers(3),
           sequence: { groupOrder: 1 },
@@ -32,8 +31,8 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'hard',
-          include: hard,
+          name: 'measured',
+          include: measured,
           execArgv,
           maxWorkers: workers(2),
           sequence: { groupOrder: 2 },

@@ -4,6 +4,10 @@ import { Pool } from 'undici'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { brokenIn, type Told, toldOf } from '../support/invariants.ts'
 import { openRig, type Rig } from '../support/rig.ts'
+import { atLength } from '../support/thorough.ts'
+
+const orders = atLength(300, 1000)
+const [copies, wave] = [50, 20]
 
 let rig: Rig
 let pool: Pool
@@ -32,8 +36,7 @@ async function post(no: string, body: string, key: string) {
   return { status: answer.statusCode, text: await answer.body.text() }
 }
 
-it('decides and sends 1,000 orders once each when every one is posted 50 times at once', async () => {
-  const [orders, copies, wave] = [1000, 50, 20]
+it(`decides and sends ${orders} orders once each when every one is posted 50 times at once`, async () => {
   await rig.openStore(1001, 6)
   const key = rig.mint({ scope: 'assign' })
   const body = JSON.stringify({ store_id: 1001, amount: 12900 })

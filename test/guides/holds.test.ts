@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createManager } from '../support/manage.ts'
 import { openRig, type Rig } from '../support/rig.ts'
+import { atLength } from '../support/thorough.ts'
 import { accepted, createSeam, pageOf, refusedAccount } from './upstream-seam.ts'
 
 /** An order waits as long as a turn of the event loop takes: of its processor's time, for machines are shared. */
 const longestTurnMs = 80
 const storeId = 7001
-const guideCount = 5000
+const guideCount = atLength(2000, 5000)
 const seam = createSeam()
 let rig: Rig
 let ask: ReturnType<typeof createManager>

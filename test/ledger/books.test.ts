@@ -14,6 +14,7 @@ import {
   type Standings,
 } from '../support/ledger.ts'
 import { aStore, mondayMs } from '../support/rules.ts'
+import { atLength } from '../support/thorough.ts'
 
 const file = aDatabase()
 afterAll(() => file.close())
@@ -203,7 +204,7 @@ describe('the books', () => {
         }
         expectOneTurnACart(orders)
       }),
-      { numRuns: 60 },
+      { numRuns: atLength(30, 60) },
     )
   })
 
@@ -219,7 +220,7 @@ describe('the books', () => {
         expect(tried.resolution.reason).toBe(recorded.order.reason)
         expect(tried.turn).toEqual(traceOf(recorded.order).turn)
       }),
-      { numRuns: 60 },
+      { numRuns: atLength(30, 60) },
     )
   })
 
@@ -245,7 +246,7 @@ describe('the books', () => {
           expect(await guidesOf(masks, stops)).toEqual(unbroken)
         },
       ),
-      { numRuns: 20 },
+      { numRuns: atLength(10, 20) },
     )
   })
 

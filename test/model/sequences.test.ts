@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, expect, it } from 'vitest'
+import { atLength } from '../support/thorough.ts'
 import { anyCommands } from './commands.ts'
 import { prepareFile } from './life.ts'
 import { beginSequence } from './sequence.ts'
 
 /** The short form; a run of CI makes 1,000. */
-const runs = Number(process.env['MODEL_RUNS'] ?? 250)
+const runs = Number(process.env['MODEL_RUNS'] ?? atLength(150, 250))
 const seed = process.env['MODEL_SEED']
 const memory = '/dev/shm'
 const dir = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'smartguide-model-'))

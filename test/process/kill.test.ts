@@ -212,8 +212,6 @@ it(
     const random = seeded(20_261_123)
     const stores = [1001, 1002, 1003]
     openMoreStores(stores)
-    // Else half of the time goes to compiling the same files again.
-    const cached = { ...env, NODE_COMPILE_CACHE: join(dir, 'compiled') }
     const tills = createTills({ key, stores, count: 12, random })
     await control('PUT', '/faults', {
       rates: {
@@ -243,7 +241,7 @@ it(
     for (let round = 0; round < kills; round++) {
       const startedMs = Date.now()
       const isEarly = random() < 0.2
-      const running = isEarly ? null : await startProcess(cached)
+      const running = isEarly ? null : await startProcess(env)
       const listensMs = Date.now()
       if (running) {
         let over = false
@@ -254,7 +252,7 @@ it(
         over = true
         await selling
       } else {
-        const { child } = spawnService(cached)
+        const { child } = spawnService(env)
         await sleep(random() * 900)
         const gone = once(child, 'exit')
         child.kill('SIGKILL')
@@ -282,7 +280,7 @@ it(
       )
     }
 
-    const last = await startProcess(cached)
+    const last = await startProcess(env)
     await tills.settleUp(last.url)
     await eventually(async () => pendingOnDisk().length === 0, 20_000)
     expect(await last.end('SIGTERM')).toBe(0)

@@ -20,10 +20,7 @@ let key: string
 beforeEach(async () => {
   dir = scratchDir()
   simulator = await startSimulator({ stateDir: join(dir, 'sim') })
-  env = {
-    ...settingsFor(simulator, join(dir, 'data')),
-    NODE_COMPILE_CACHE: join(dir, 'compiled'),
-  }
+  env = settingsFor(simulator, join(dir, 'data'))
   const merchant = env['WECHATPAY_MCHID'] ?? ''
   key = prepareData(join(dir, 'data'), mirror => {
     for (const storeId of [1001, 1002]) {
