@@ -1,12 +1,15 @@
 import { defineConfig } from 'vitest/config'
 
-/** On a machine of CI, of which nothing else is known, one file at a time. */
-const workers = (most: number) => (process.env['CI'] ? 1 : most)
+/** How many files at once: on a machine of CI, of which nothing else is known, one. */
+function workers(most: number, inTorture: number): number {
+  if (process.env['CI']) return 1
+  return process.env['FULL'] ? inTorture : most
+}
 
-/** What is timed or starved: two at a time, when the others are through. */
+/** What is timed or starved, when the others are through. */
 const measured = [
   'test/assignment/{outage,chaos,storm,hard-times}.test.ts',
-  'test/process/{overload,cost,slow-sockets,stuck-reader,backup,bulk,kill,disk-faults}.test.ts',
+  'test/process/{overload,cost,slow-sockets,stuck-reader,backup,bulk}.test.ts',
 ]
 // What it saves, it saves for every file.
 const execArgv = ['--import', './src/quick-start.ts']
@@ -24,7 +27,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: measured,
           execArgv,
-          maxWorkers: workers(3),
+          maxWorkers: workers(3, 2),
           sequence: { groupOrder: 1 },
         },
       },
@@ -34,7 +37,7 @@ export default defineConfig({
           name: 'measured',
           include: measured,
           execArgv,
-          maxWorkers: workers(2),
+          maxWorkers: workers(2, 1),
           sequence: { groupOrder: 2 },
         },
       },
