@@ -93,6 +93,8 @@ describe('npm run keys', () => {
       name: null,
       created_at: expect.any(String),
       expires_at: expires,
+      signed: false,
+      last_used_at: null,
     })
     // Warm, and then taken away by another process.
     expect(await statusOf(service.url, '/stores/1/plan', key)).toBe(200)
@@ -108,6 +110,9 @@ describe('npm run keys', () => {
       err: expect.stringMatching(/no key/),
     })
     expect(await service.end('SIGTERM')).toBe(0)
+    const used = JSON.parse((await run(env, 'list', '--json')).out).keys
+    const admin = used.find(({ name }: { name: string }) => name === 'ADMIN_KEY_FILE')
+    expect([id, admin.last_used_at]).toEqual([id, null])
   })
 
   it.each([
