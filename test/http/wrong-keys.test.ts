@@ -115,16 +115,21 @@ describe('wrong keys', () => {
     await server.close()
     server = await serve(createListener({ ...rig.deps, clock }))
     for (let n = 0; n < 1200; n++) rig.keys.countWrong(null, time.ms, loopback)
-    // Each order from here is the first of its key.
-    expect((await post('A1', rig.mint({ scope: 'assign' }))).status).toBe(200)
     const answer = await post('B1', aWrongKey())
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([429, '1'])
     expect(JSON.parse(await answer.text())).toMatchObject({
       code: 'too_many_wrong_keys',
       status: 429,
     })
-    // Whoever asks for a key now finds no table.
-    rig.db.$client.exec('ALTER TABLE keys RENAME TO away')
+    // Whoever reads a key reads it here.
+    let reads = 0
+    rig.db.$client.function('noted', () => {
+      reads += 1
+      return 1
+    })
+    rig.db.$client.exec(
+      'CREATE TEMP VIEW keys AS SELECT k.* FROM (SELECT noted() AS n LIMIT 1) CROSS JOIN main.keys k WHERE n',
+    )
     for (let n = 0; n < 30; n++) {
       expect((await post('B2', aWrongKey())).status).toBe(429)
       const target = '/orders/B3/assign'
@@ -132,8 +137,11 @@ describe('wrong keys', () => {
       const signed = bytesOf({ target, body, headers: [`Authorization: ${authorization}`] })
       expect((await server.send(signed)).status).toBe(429)
     }
-    rig.db.$client.exec('ALTER TABLE away RENAME TO keys')
-    expect(rig.failures).toEqual([])
+    expect(reads).toBe(0)
+    rig.keys.authenticate(`Bearer ${aWrongKey()}`, time.ms, { remoteAddress: '10.0.0.1' })
+    expect(reads).toBe(1)
+    rig.db.$client.exec('DROP VIEW temp.keys')
+    expect((await post('A1', rig.mint({ scope: 'assign' }))).status).toBe(200)
     // The right ones are heard: warm or cold, sent or signed, made here or by another process.
     expect((await post('A2', till)).status).toBe(200)
     const target = '/orders/A3/assign'
@@ -182,7 +190,7 @@ describe('wrong keys', () => {
 it('remembers no more than it may of a million addresses and ids, and those that go on', () => {
   const { db, close } = aDatabase()
   const keys = openKeys(db)
-  for (let n = 0; n < 15_000; n++) {
+  for (let n = 0; n < 10_500; n++) {
     const remoteAddress = `10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`
     keys.countWrong(String(n), 0, { remoteAddress })
     keys.countWrong(null, 0, loopback)
