@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import type { Actor, Audit } from './access/audit.ts'
+import { createEntrance } from './access/entrance.ts'
 import type { Keys } from './access/keys.ts'
+import { signatureScheme } from './access/signature.ts'
 import type { Assignments } from './assignment/assignments.ts'
 import type { Reports } from './assignment/reports.ts'
 import type { Clock } from './clock.ts'
@@ -71,7 +73,7 @@ export function createApp(deps: AppDeps) {
     if (!isReady()) context.header('Connection', 'close')
   })
   app.use(limitBodies())
-  app.use(createGate(keys, clock))
+  app.use(createGate(createEntrance({ keys, clock })))
   app.use(refuseOddJson())
 
   app.use((context, next) => {
@@ -92,6 +94,12 @@ export function createApp(deps: AppDeps) {
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
     scheme: 'bearer',
+  })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'signature', {
+    type: 'apiKey',
+    in: 'header',
+    name: 'Authorization',
+    description: `For keys that sign: ${signatureScheme} key_id="…",timestamp="…",nonce="…",signature="…". The signature is the base64 of HMAC-SHA-256, with the key's text, over METHOD, path and query as sent, timestamp, nonce and the hex SHA-256 of the body, a newline after each.`,
   })
   app.doc31('/openapi.json', {
     openapi: '3.1.0',

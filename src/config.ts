@@ -65,7 +65,7 @@ export function loadConfig(env: Environment): Config {
     adminKeyFile: env['ADMIN_KEY_FILE'] || join(dataDir, 'admin.key'),
     waitMs: settingReaders.waitMs(env),
     windowMs: settingReaders.windowMs(env),
-    piiKeyFile: env['PII_KEY_FILE'] || join(dataDir, 'pii.key'),
+    piiKeyFile: readPiiKeyFile(env),
     upstreamRatePerSecond: settingReaders.upstreamRatePerSecond(env),
     account,
   }
@@ -73,6 +73,10 @@ export function loadConfig(env: Environment): Config {
 
 export function readDataDir(env: Environment): string {
   return env['DATA_DIR'] || (accountSettings(env).length > 0 ? 'data' : join('data', 'demo'))
+}
+
+export function readPiiKeyFile(env: Environment): string {
+  return env['PII_KEY_FILE'] || join(readDataDir(env), 'pii.key')
 }
 
 type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }

@@ -2,6 +2,18 @@
 export const errorTable = {
   invalid_request: { status: 400, title: 'The request is not valid', zh: '请求有误' },
   unauthorized: { status: 401, title: 'A valid key is needed', zh: '需要有效的密钥' },
+  signature_required: {
+    status: 401,
+    title: 'This key signs its requests',
+    zh: '此密钥须用于签名',
+  },
+  signature_wrong: { status: 401, title: 'The signature is not right', zh: '签名不正确' },
+  clock_skew: {
+    status: 401,
+    title: 'The timestamp is too far from the time here',
+    zh: '时间戳与服务器时间相差过大',
+  },
+  nonce_used: { status: 401, title: 'The nonce was used before', zh: '随机串已用过' },
   forbidden: { status: 403, title: 'This key may not do that', zh: '此密钥无权这样做' },
   not_found: { status: 404, title: 'There is no such resource', zh: '没有这个地址' },
   store_not_found: { status: 404, title: 'There is no such store', zh: '没有这家门店' },
@@ -73,6 +85,11 @@ export const errorTable = {
     status: 428,
     title: 'Say which version you read, with If-Match',
     zh: '请用 If-Match 说明您读到的是哪个版本',
+  },
+  too_many_wrong_keys: {
+    status: 429,
+    title: 'Too many wrong keys',
+    zh: '错误的密钥过多',
   },
   internal: { status: 500, title: 'The service failed', zh: '服务出错' },
   overloaded: { status: 503, title: 'The service has too much to do', zh: '服务过于繁忙' },

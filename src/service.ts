@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { installAdminKey } from './access/admin-key-file.ts'
 import { openAudit } from './access/audit.ts'
-import { openKeys } from './access/keys.ts'
+import { openKeys, sealedKeys } from './access/keys.ts'
 import { createListener } from './app.ts'
 import { createAssignments } from './assignment/assignments.ts'
 import { createReports } from './assignment/reports.ts'
@@ -32,6 +32,7 @@ export type Service = Awaited<ReturnType<typeof startService>>
 
 // Containers are killed 10 s after the signal.
 const stopLimitMs = 9_000
+const keepUsedEveryMs = 60_000
 const syncEveryMs = 6 * 3_600_000
 const lingerMs = 3_000
 const quietMs = 150
@@ -57,7 +58,9 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
   const db = openDatabase(path, stopWhenBroken(path, log))
   const mirror = openMirror(db)
   mirror.refuseOther(account)
-  const keys = openKeys(db)
+  const vault = openVault(db, config.piiKeyFile, sealedKeys(db))
+  const keys = openKeys(db, vault)
+  keys.reseal()
   installAdminKey(keys, config.adminKeyFile, clock.nowMs())
   const upstream = openAccount(account, {
     clock,
@@ -70,7 +73,6 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     db.storage.met(cause)
     if (!isStorageFull(cause)) log.error({ err: cause }, 'background work failed')
   }
-  const vault = openVault(db, config.piiKeyFile)
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
   const registry = createRegistry({
@@ -140,6 +142,14 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
   ready = true
   const endCheck = db.storage.checkBeside()
   registry.start()
+  const keepUsed = () => {
+    try {
+      keys.keepUsed()
+    } catch (cause) {
+      failed(cause)
+    }
+  }
+  const keeping = setInterval(keepUsed, keepUsedEveryMs).unref()
 
   return {
     url,
@@ -175,6 +185,8 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
       await closeServer(server, traffic, leftMs)
       await within(Promise.all([assignments.drain(), registryEnded]), leftMs())
       await within(upstream.close(), Math.min(1000, leftMs()))
+      clearInterval(keeping)
+      keepUsed()
       db.$client.close()
       lock.release()
     },

@@ -1,9 +1,10 @@
+import type { HttpBindings } from '@hono/node-server'
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { matchedRoutes } from 'hono/route'
-import type { Key, Keys, Scope } from '../access/keys.ts'
+import { type createEntrance, unauthorized } from '../access/entrance.ts'
+import type { Key, Scope } from '../access/keys.ts'
 import { judge, mayEnter, rights, type Verdict } from '../access/rights.ts'
-import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import { say } from '../rules/names.ts'
@@ -14,7 +15,10 @@ import { faultsOf } from './sentences.ts'
 export const requestIdPattern = /^[\w.:-]{1,128}$/
 
 /** `operation` and `key` are those that the gate let in. */
-export type Env = { Variables: { requestId: string; operation: string; key: Key } }
+export type Env = {
+  Bindings: Partial<HttpBindings>
+  Variables: { requestId: string; operation: string; key: Key }
+}
 
 /** A router whose validation faults are problems like all others. */
 export function createRouter() {
@@ -28,7 +32,8 @@ export function createRouter() {
   })
 }
 
-export const bearer = [{ bearer: [] }]
+/** What a route that needs a key says of it: sent, or signed with. */
+export const bearer = [{ bearer: [] }, { signature: [] }]
 
 /** An instant, RFC 3339 with offset, read into epoch milliseconds. */
 export const instantSchema = z.iso
@@ -113,18 +118,34 @@ export function merchantOf({ mode, mchid }: Merchant, subMchid: string | undefin
 }
 
 /** Lets a request pass only with a key that may do it; what the rights do not name, with none. */
-export function createGate(keys: Keys, clock: Clock): MiddlewareHandler<Env> {
+export function createGate(entrance: ReturnType<typeof createEntrance>): MiddlewareHandler<Env> {
   return async (context, next) => {
     const route = matchedRoutes(context).find(({ method }) => method !== 'ALL')
     // Nothing is there, and everybody may be told so.
     if (!route) return next()
     const operation = operationOf(route)
-    const key = keys.authenticate(context.req.header('authorization'), clock.nowMs())
+    const key = isForAnyone(operation) ? null : await keyOf(context, entrance)
     refuseUnless(judge(operation, key, storeInPath(operation, context.req.path)))
     context.set('operation', operation)
     if (key) context.set('key', key)
     await next()
   }
+}
+
+const isForAnyone = (operation: string): boolean => rights.get(operation)?.scopes === 'anyone'
+
+/** Null when none was sent. */
+async function keyOf(
+  { req, env }: Context<Env>,
+  entrance: ReturnType<typeof createEntrance>,
+): Promise<Key | null> {
+  const authorization = req.header('authorization')
+  if (authorization === undefined) return null
+  const { pathname, search } = new URL(req.url)
+  // Off a socket there is no target as it was received.
+  const { url: target = pathname + search, socket: peer = {} } = env?.incoming ?? {}
+  const body = async () => new Uint8Array(await req.arrayBuffer())
+  return entrance.enter({ authorization, method: req.method, target, peer, body })
 }
 
 /** A route as the rights and the API's description call it. */
@@ -144,10 +165,7 @@ function refuseUnless(verdict: Verdict): void {
     case 'allowed':
       return
     case 'no_key':
-      throw new AppError('unauthorized', {
-        en: 'Send Authorization: Bearer KEY with a valid key.',
-        zh: '请发送 Authorization: Bearer 密钥，密钥须有效。',
-      })
+      throw unauthorized()
     case 'wrong_scope':
       throw new AppError('forbidden', scopesNeeded(verdict.scopes))
     case 'foreign_store':

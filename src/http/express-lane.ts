@@ -4,6 +4,7 @@ import type { RequestListener, ServerResponse } from 'node:http'
 import type { z } from 'zod'
 import type { Key, Keys } from '../access/keys.ts'
 import { judge } from '../access/rights.ts'
+import type { Peer } from '../access/throttle.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { Clock } from '../clock.ts'
 import { jsonMedia, plainBodyBytes } from './body.ts'
@@ -76,16 +77,16 @@ export function createExpressLane({
     incoming.once('end', () => {
       const [first, second] = chunks
       const body = first && !second ? first : Buffer.concat(chunks)
-      const post = read(headers, body)
+      const post = read(headers, body, incoming.socket)
       if (post) assign(outTradeNo, post, headers, outgoing)
       else router(Object.assign(incoming, { rawBody: body }), outgoing)
     })
   }
 
   /** Null for what the router has to refuse, or to fail at. */
-  function read(headers: Headers, body: Buffer): Post | null {
+  function read(headers: Headers, body: Buffer, peer: Peer): Post | null {
     try {
-      const key = keys.authenticate(headers.get('authorization'), clock.nowMs())
+      const key = keys.authenticate(headers.get('authorization'), clock.nowMs(), peer)
       if (!key || judge(operation, key).kind !== 'allowed' || !isUtf8(body)) return null
       const sent: unknown = JSON.parse(body.toString())
       const posted = postedSchema.safeParse(sent)

@@ -16,6 +16,9 @@ const newKeySchema = z
       .openapi({ description: 'The stores that the key is for; absent: every store.' }),
     expires_at: instantSchema.optional(),
     name: opaque(64).optional(),
+    signed: z.boolean().optional().openapi({
+      description: 'The key is never sent: each request is signed with it.',
+    }),
   })
   .openapi('NewKey')
 
@@ -27,15 +30,20 @@ const keySchema = z
     name: z.string().nullable(),
     created_at: z.string(),
     expires_at: z.string().nullable(),
+    signed: z.boolean(),
     last_used_at: z
       .string()
       .nullable()
-      .openapi({ description: 'Null: not since the service was started.' }),
+      .openapi({ description: 'Null: never. Of before the last restart to the minute.' }),
   })
   .openapi('Key')
 
 const createdSchema = keySchema
-  .extend({ key: z.string().openapi({ description: 'Shown this once.' }) })
+  .extend({
+    key: z
+      .string()
+      .openapi({ description: 'Shown this once; of a key that signs, what it signs with.' }),
+  })
   .openapi('CreatedKey')
 
 export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
@@ -58,18 +66,19 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
         },
       }),
       context => {
-        const { scope, stores, expires_at, name } = context.req.valid('json')
+        const { scope, stores, expires_at, name, signed } = context.req.valid('json')
         const nowMs = clock.nowMs()
         const asked: NewKey = {
           scope,
           stores: stores ?? null,
           name: name ?? null,
           expiresAtMs: expires_at === undefined ? null : Date.parse(expires_at),
+          signed: signed ?? false,
         }
         const fault = refuseKey(asked, nowMs)
         if (fault) throw refusal([fault.field], fault.en, fault.zh)
         const made = keys.create(asked, nowMs)
-        return context.json({ ...viewKey(made, null), key: made.key }, 201)
+        return context.json({ ...viewKey({ ...made, lastUsedMs: null }), key: made.key }, 201)
       },
     )
     .openapi(
@@ -86,8 +95,7 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
           ...problems('unauthorized', 'forbidden'),
         },
       }),
-      context =>
-        context.json({ keys: keys.list().map(key => viewKey(key, keys.lastUsedMs(key.id))) }, 200),
+      context => context.json({ keys: keys.list().map(viewKey) }, 200),
     )
     .openapi(
       createRoute({
@@ -112,10 +120,16 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
     )
 }
 
-function viewKey(
-  { id, scope, stores, name, createdAtMs, expiresAtMs }: Key,
-  lastUsedMs: number | null,
-) {
+function viewKey({
+  id,
+  scope,
+  stores,
+  name,
+  createdAtMs,
+  expiresAtMs,
+  signed,
+  lastUsedMs,
+}: Key & { lastUsedMs: number | null }) {
   return {
     id,
     scope,
@@ -123,6 +137,7 @@ function viewKey(
     name,
     created_at: isoOf(createdAtMs),
     expires_at: expiresAtMs === null ? null : isoOf(expiresAtMs),
+    signed,
     last_used_at: lastUsedMs === null ? null : isoOf(lastUsedMs),
   }
 }

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
+import { signatureScheme } from '../access/signature.ts'
 import {
   AppError,
   type ErrorCode,
@@ -40,10 +41,19 @@ export const answerHeaders: Readonly<Record<string, string>> = {
 
 const mediaType = 'application/problem+json'
 
+/** Where a key is needed, all of these may be said of it. */
+const ofTheKey: readonly ErrorCode[] = [
+  'signature_required',
+  'signature_wrong',
+  'clock_skew',
+  'nonce_used',
+  'too_many_wrong_keys',
+]
+
 /** An OpenAPI answer for each code, so that a route says which faults it knows. */
 export function problems(...codes: ErrorCode[]) {
   const byStatus = new Map<number, string[]>()
-  for (const code of codes) {
+  for (const code of [...codes, ...(codes.includes('unauthorized') ? ofTheKey : [])]) {
     const { status } = errorTable[code]
     byStatus.set(status, [...(byStatus.get(status) ?? []), code])
   }
@@ -99,7 +109,9 @@ export function tellProblem(thrown: unknown, acceptLanguage: string | undefined)
   }
   const retryAfterSeconds = fault.retryAfterSeconds ?? (status === 503 ? 1 : null)
   if (retryAfterSeconds !== null) headers['retry-after'] = String(retryAfterSeconds)
-  if (fault.code === 'unauthorized') headers['www-authenticate'] = 'Bearer'
+  if (status === 401) {
+    headers['www-authenticate'] = fault.code === 'unauthorized' ? 'Bearer' : signatureScheme
+  }
   return { fault, status, headers, body: JSON.stringify(problem) }
 }
 

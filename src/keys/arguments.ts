@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { type NewKey, refuseKey, type Scope, scopes } from '../access/keys.ts'
 
-export const usage = `npm run keys -- create --scope assign|manage|admin [--store ID …] [--name NAME] [--expires INSTANT]
+export const usage = `npm run keys -- create --scope assign|manage|admin [--store ID …] [--name NAME] [--expires INSTANT] [--signed]
 npm run keys -- list [--json]
 npm run keys -- revoke ID
 
@@ -11,6 +11,7 @@ Makes, lists and revokes API keys in the data directory of npm start (same DATA_
   --store     the store that the key is for; again for each further one; absent: every store
   --name      what it is called in lists
   --expires   RFC 3339 with offset: 2027-01-01T00:00:00+08:00
+  --signed    the key is never sent: each request is signed with it; PII_KEY_FILE as for npm start
 
 create prints the key, alone and this once, to standard output, so KEY=$(npm run -s keys -- create …) holds it.
 A running service honours each change within a second.
@@ -26,7 +27,7 @@ export type Asked =
   | { kind: 'wrong'; why: string }
 
 const takes: Readonly<Record<string, readonly string[]>> = {
-  create: ['scope', 'store', 'name', 'expires'],
+  create: ['scope', 'store', 'name', 'expires', 'signed'],
   list: ['json'],
   revoke: [],
 }
@@ -46,6 +47,7 @@ export function readArguments(args: readonly string[], nowMs: number): Asked {
         store: { type: 'string', multiple: true },
         name: { type: 'string' },
         expires: { type: 'string' },
+        signed: { type: 'boolean', default: false },
       },
     })
     const [command, id, ...more] = positionals
@@ -78,9 +80,10 @@ type Values = {
   store?: string[] | undefined
   name?: string | undefined
   expires?: string | undefined
+  signed: boolean
 }
 
-function readNewKey({ scope, store, name = '', expires }: Values, nowMs: number): Asked {
+function readNewKey({ scope, store, name = '', expires, signed }: Values, nowMs: number): Asked {
   if (!isScope(scope)) return wrong(`--scope is required: one of ${scopes.join(', ')}.`)
   const stray = store?.find(text => !/^[1-9]\d{0,14}$/.test(text))
   if (stray !== undefined) return wrong(`--store takes a store_id, and ${stray} is none.`)
@@ -95,6 +98,7 @@ function readNewKey({ scope, store, name = '', expires }: Values, nowMs: number)
     stores: store ? [...new Set(store.map(Number))] : null,
     name: name === '' ? null : name,
     expiresAtMs: expires === undefined ? null : Date.parse(expires),
+    signed,
   }
   const fault = refuseKey(key, nowMs)
   if (!fault) return { kind: 'create', key }

@@ -1,8 +1,9 @@
 import '../quick-start.ts'
-import { openKeys } from '../access/keys.ts'
-import { readDataDir } from '../config.ts'
+import { openKeys, sealedKeys } from '../access/keys.ts'
+import { readDataDir, readPiiKeyFile } from '../config.ts'
 import { openBeside } from '../db/beside.ts'
 import { StartError, sayCause, startExitCode } from '../errors.ts'
+import { openVault } from '../mirror/open-vault.ts'
 import { type Asked, readArguments, usage } from './arguments.ts'
 import { asJson, asText, sayMade, sayRevoked } from './print.ts'
 
@@ -16,7 +17,9 @@ function main(): Told {
   if (asked.kind === 'help') return { code: 0, out: usage }
   const { db, close } = openBeside(readDataDir(process.env), { mayMake: asked.kind === 'create' })
   try {
-    return carryOut(asked, openKeys(db), db.$client.name)
+    const needsVault = asked.kind === 'create' && asked.key.signed === true
+    const vault = needsVault ? openVault(db, readPiiKeyFile(process.env), sealedKeys(db)) : null
+    return carryOut(asked, openKeys(db, vault), db.$client.name)
   } finally {
     close()
   }

@@ -1,5 +1,7 @@
 import { type Key, reservedNames } from '../access/keys.ts'
 
+type Listed = Key & { lastUsedMs: number | null }
+
 const day = (atMs: number): string => new Date(atMs).toISOString()
 
 const storesOf = ({ stores }: Key): string =>
@@ -8,15 +10,17 @@ const storesOf = ({ stores }: Key): string =>
 /** A key of long ago may be called by what a terminal would carry out. */
 const nameOf = ({ name }: Key): string => (name ?? '').replace(/\p{Cc}/gu, '?')
 
-export function asText(keys: readonly Key[]): string {
+export function asText(keys: readonly Listed[]): string {
   if (keys.length === 0) return 'There is no key yet.\n'
-  const head = ['id', 'scope', 'stores', 'created', 'expires', 'name']
+  const head = ['id', 'scope', 'stores', 'created', 'expires', 'used', 'sent', 'name']
   const rows = keys.map(key => [
     key.id,
     key.scope,
     storesOf(key),
     day(key.createdAtMs),
     key.expiresAtMs === null ? 'never' : day(key.expiresAtMs),
+    key.lastUsedMs === null ? 'never' : day(key.lastUsedMs),
+    key.signed ? 'signs' : 'as it is',
     nameOf(key),
   ])
   const table = [head, ...rows]
@@ -25,15 +29,19 @@ export function asText(keys: readonly Key[]): string {
   return `${lines.map(line => line.trimEnd()).join('\n')}\n`
 }
 
-export function asJson(keys: readonly Key[]): string {
-  const told = keys.map(({ id, scope, stores, name, createdAtMs, expiresAtMs }) => ({
-    id,
-    scope,
-    stores,
-    name,
-    created_at: day(createdAtMs),
-    expires_at: expiresAtMs === null ? null : day(expiresAtMs),
-  }))
+export function asJson(keys: readonly Listed[]): string {
+  const told = keys.map(
+    ({ id, scope, stores, name, createdAtMs, expiresAtMs, signed, lastUsedMs }) => ({
+      id,
+      scope,
+      stores,
+      name,
+      created_at: day(createdAtMs),
+      expires_at: expiresAtMs === null ? null : day(expiresAtMs),
+      signed,
+      last_used_at: lastUsedMs === null ? null : day(lastUsedMs),
+    }),
+  )
   return `${JSON.stringify({ keys: told }, null, 2)}\n`
 }
 

@@ -7,24 +7,26 @@ import { sealedBy } from './sealed-by.ts'
 import { createVault, type Vault } from './vault.ts'
 import { readVaultKeys, vaultKeyFile } from './vault-key-file.ts'
 
-type Sample = { keyId: string; sealed: string; place: string }
+/** Something that was sealed, with the id of the key that sealed it. */
+export type Sample = { keyId: string; sealed: string; place: string }
 
 /** So many rows that cannot be opened are a wrong key; fewer may be damaged rows. */
 const samplesOfKey = 5
 
 /**
- * The vault of a data directory, once it is sure to open what is sealed there; a key file is made only where nothing is.
+ * The vault of a data directory, once it is sure to open what is sealed there, by the mirror or by `others`; a key file
+ * is made only where nothing is.
  *
  * @throws StartError when the file does not hold every key that something is sealed with
  */
-export function openVault(db: Db, path: string): Vault {
-  const samples = [...guideSamples(db), ...importSamples(db)]
+export function openVault(db: Db, path: string, others: readonly Sample[] = []): Vault {
+  const samples = [...guideSamples(db), ...importSamples(db), ...others]
   const vault = createVault(readVaultKeys(path, { mayMake: samples.length === 0 }))
   for (const keyId of new Set(samples.map(sample => sample.keyId))) {
     const ofKey = samples.filter(sample => sample.keyId === keyId)
     if (ofKey.some(({ sealed, place }) => vault.open(sealed, place) !== null)) continue
     throw new StartError(
-      `${vaultKeyFile} ${path} does not hold the key ${keyId} that names and mobiles in this data directory were sealed with: bring that line back.`,
+      `${vaultKeyFile} ${path} does not hold the key ${keyId} that names, mobiles or signing keys in this data directory were sealed with: bring that line back.`,
     )
   }
   return vault

@@ -26,7 +26,7 @@ export function readVaultKeys(path: string, { mayMake }: { mayMake: boolean }): 
   if (!existsSync(path)) {
     if (!mayMake) {
       throw new StartError(
-        `${name} ${path} is missing, and names and mobiles in this data directory were sealed with it: bring that file back.`,
+        `${name} ${path} is missing, and names, mobiles or signing keys in this data directory were sealed with it: bring that file back.`,
       )
     }
     writeKeyFile(path)

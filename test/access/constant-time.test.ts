@@ -2,8 +2,12 @@ import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { createEntrance } from '../../src/access/entrance.ts'
 import { newKeyText, openKeys } from '../../src/access/keys.ts'
+import { systemClock } from '../../src/clock.ts'
+import { createVault } from '../../src/mirror/vault.ts'
 import { aDatabase } from '../support/ledger.ts'
+import { sign } from '../support/signing.ts'
 
 const { timingSafeEqual } = crypto
 let compared: [number, number][]
@@ -35,6 +39,27 @@ it('a key is compared whole and in constant time, the right one, a wrong one and
   ] as const) {
     compared = []
     expect(keys.authenticate(`Bearer ${text}`, 1) !== null).toBe(isRight)
+    expect(compared).toEqual([[32, 32]])
+  }
+  close()
+})
+
+it('so is a signature, the right one and a wrong one', async () => {
+  const { db, close } = aDatabase()
+  const vault = createVault([{ id: 'k', secret: Buffer.alloc(32) }])
+  const keys = openKeys(db, vault)
+  const nobody = { scope: 'assign', stores: null, name: null, expiresAtMs: null } as const
+  const { key } = keys.create({ ...nobody, signed: true }, 0)
+  const entrance = createEntrance({ keys, clock: systemClock })
+  const asked = { method: 'GET', target: '/orders/A', peer: {}, body: async () => Buffer.of() }
+  for (const isRight of [true, false]) {
+    compared = []
+    const authorization = sign({ key, method: 'GET', target: isRight ? '/orders/A' : '/orders/B' })
+    const entered = entrance.enter({ ...asked, authorization }).then(
+      () => true,
+      () => false,
+    )
+    expect(await entered).toBe(isRight)
     expect(compared).toEqual([[32, 32]])
   }
   close()

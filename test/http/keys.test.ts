@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openKeys } from '../../src/access/keys.ts'
 import { createManager } from '../support/manage.ts'
 import { openRig, type Rig } from '../support/rig.ts'
 
@@ -29,6 +30,29 @@ it('says when a key was last let in, and not when somebody only tried', async ()
   const used = Date.parse(await lastUsed())
   expect(used).toBeGreaterThanOrEqual(beforeMs)
   expect(used).toBeLessThanOrEqual(Date.now() + rig.skew.ms)
+})
+
+it('keeps when a key was last used across a restart, in one write that is nobody’s change', async () => {
+  const key = rig.mint({ scope: 'manage' })
+  const id = key.split('_')[1] ?? ''
+  const authorization = `Bearer ${key}`
+  await rig.app.request('/stores', { headers: { authorization } })
+  const counts = () =>
+    rig.db.$client
+      .prepare('SELECT (SELECT count(*) FROM audit) AS records, total_changes() AS changes')
+      .get()
+  const before = counts()
+  const restarted = () => openKeys(rig.db).list()
+  const usedOf = (list: ReturnType<typeof restarted>) => list.find(one => one.id === id)?.lastUsedMs
+  const used = usedOf(rig.keys.list())
+  expect([typeof used, usedOf(restarted())]).toEqual(['number', null])
+  expect(counts()).toEqual(before)
+  rig.keys.keepUsed()
+  expect([usedOf(rig.keys.list()), usedOf(restarted())]).toEqual([used, used])
+  const kept = counts()
+  expect(kept).toMatchObject({ records: (before as { records: number }).records })
+  rig.keys.keepUsed()
+  expect(counts()).toEqual(kept)
 })
 
 it.each([

@@ -326,8 +326,8 @@ describe('GET /openapi.json', () => {
       paths,
     )) {
       for (const { security, responses } of Object.values(methods)) {
-        expect(security).toEqual([{ bearer: [] }])
-        expect(Object.keys(responses)).toContain('401')
+        expect(security).toEqual([{ bearer: [] }, { signature: [] }])
+        expect(Object.keys(responses)).toEqual(expect.arrayContaining(['401', '429']))
       }
     }
   })

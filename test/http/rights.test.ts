@@ -328,6 +328,7 @@ describe('judge', () => {
     name: null,
     createdAtMs: 0,
     expiresAtMs: null,
+    signed: false,
   })
 
   it.each([

@@ -68,6 +68,9 @@ describe('npm run keys', () => {
     const service = await startProcess(env)
     expect(await statusOf(service.url, '/keys', made.out.trim())).toBe(200)
     expect(await service.end('SIGTERM')).toBe(0)
+    const { keys } = JSON.parse((await run(env, 'list', '--json')).out)
+    const used = keys.map((key: { last_used_at: string | null }) => key.last_used_at)
+    expect(used).toEqual([expect.stringMatching(/^20.*Z$/), null])
   })
 
   it('makes and revokes beside a running service, which honours both within a second', async () => {
@@ -93,6 +96,8 @@ describe('npm run keys', () => {
       name: null,
       created_at: expect.any(String),
       expires_at: expires,
+      signed: false,
+      last_used_at: null,
     })
     // Warm, and then taken away by another process.
     expect(await statusOf(service.url, '/stores/1/plan', key)).toBe(200)
@@ -126,6 +131,7 @@ describe('npm run keys', () => {
     [['create', '--scope', 'assign', '--colour', 'red'], /colour/],
     [['create', '--scope', 'assign', '--json'], /does not take --json/],
     [['list', '--store', '1'], /does not take --store/],
+    [['list', '--signed'], /does not take --signed/],
     [['list', 'all'], /too many/],
     [['revoke'], /takes the id/],
     [['revoke', 'a', 'b'], /too many/],

@@ -98,6 +98,16 @@ it.each(['README.md', 'README.zh-CN.md'])(
     })
     expect(await answer.json()).toMatchObject({ status: 'assigned' })
 
+    const sign = blocks.find(block => block.includes('--signed'))?.slice(3) ?? 'exit 1'
+    const signed = await run('bash', ['-ec', sign], {
+      cwd,
+      env: { ...process.env, DATA_DIR: 'data' },
+    })
+    expect(JSON.parse(signed.stdout)).toMatchObject({
+      out_trade_no: 'SIGNED-1',
+      status: expect.stringMatching(/^(assigned|pending)$/),
+    })
+
     const [hangUp = ''] = /kill -HUP \$\(cat [^)]+\)/.exec(text) ?? []
     expect(statSync(join(cwd, 'data/service.pid')).mode & 0o777).toBe(0o600)
     await run('bash', ['-ec', hangUp], { cwd })

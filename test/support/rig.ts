@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openAudit } from '../../src/access/audit.ts'
-import { type NewKey, openKeys, type Scope } from '../../src/access/keys.ts'
+import { type NewKey, openKeys, type Scope, sealedKeys } from '../../src/access/keys.ts'
 import { type AppDeps, createApp } from '../../src/app.ts'
 import { createAssignments } from '../../src/assignment/assignments.ts'
 import type { Upstreams } from '../../src/assignment/fly.ts'
@@ -73,7 +73,8 @@ export async function openRig(
   const mirror = openMirror(db)
   const lines: ReturnType<typeof orderLine>[] = []
   const ledger = openLedger(db, order => lines.push(orderLine(order, assignments.inHand(order))))
-  const keys = openKeys(db)
+  const vault = openVault(db, join(dataDir, 'pii.key'), sealedKeys(db))
+  const keys = openKeys(db, vault)
   const upstream = openAccount(
     {
       mode,
@@ -109,7 +110,6 @@ export async function openRig(
     failed: cause => failures.push(cause),
   })
   const state = { ready: true }
-  const vault = openVault(db, join(dataDir, 'pii.key'))
   const guides = openGuides(db, vault, mirror.forgetReady)
   const guideImports = openGuideImports(db, vault)
   const registry = createRegistry({

@@ -77,7 +77,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'assignment',
     'ledger',
   ],
-  keys: ['quick-start.ts', 'config.ts', 'access', 'db', 'errors.ts'],
+  keys: ['quick-start.ts', 'config.ts', 'access', 'mirror', 'db', 'errors.ts'],
   doctor: ['quick-start.ts', 'config.ts', 'wechatpay', 'db', 'clock.ts'],
   backup: ['quick-start.ts', 'config.ts', 'db', 'clock.ts', 'errors.ts'],
   'main.ts': ['quick-start.ts', 'service.ts', 'config.ts', 'demo', 'errors.ts', 'log.ts'],

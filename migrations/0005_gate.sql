@@ -1,0 +1,2 @@
+ALTER TABLE `keys` ADD `sealed` text;--> statement-breakpoint
+ALTER TABLE `keys` ADD `last_used_at_ms` integer;
