@@ -1,4 +1,4 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { AppError } from '../errors.ts'
 import type { Env } from './edge.ts'
@@ -61,11 +61,8 @@ export function refuseOddJson(): MiddlewareHandler<Env> {
   }
 }
 
-/** Refuses a body of another media type, or a larger one, than its path takes. */
-export function limitBodies(): MiddlewareHandler<Env> {
-  const limits = new Map(
-    [small, ...others.map(([, kind]) => kind)].map(kind => [kind, limit(kind)]),
-  )
+/** Refuses what a request says of its body, before anybody reads it: another media type, or more bytes, than its path takes. */
+export function refuseBodies(): MiddlewareHandler<Env> {
   return async (context, next) => {
     const { method, path } = context.req
     const kind = kindOf(path)
@@ -79,14 +76,29 @@ export function limitBodies(): MiddlewareHandler<Env> {
         zh: `请发送 Content-Type: ${kind.says.replace(' or ', ' 或 ')}。`,
       })
     }
-    const length = context.req.header('content-length')
-    // Node lets no body be longer than it says; to look at the body itself would copy it.
-    if (length !== undefined && context.req.header('transfer-encoding') === undefined) {
-      if (Number(length) > kind.maxBytes) throw tooLarge(kind.maxBytes)
-      return next()
-    }
-    return limits.get(kind)?.(context, next)
+    const length = lengthOf(context)
+    if (length !== null && length > kind.maxBytes) throw tooLarge(kind.maxBytes)
+    await next()
   }
+}
+
+/** Reads a body that does not say how long it is, up to its limit; for whoever was let in, as it takes memory. */
+export function gatherBodies(): MiddlewareHandler<Env> {
+  const limits = new Map(
+    [small, ...others.map(([, kind]) => kind)].map(kind => [kind, limit(kind)]),
+  )
+  return async (context, next) => {
+    // Where there is no route, nobody reads it.
+    if (context.var.operation === undefined || lengthOf(context) !== null) return next()
+    return limits.get(kindOf(context.req.path))?.(context, next)
+  }
+}
+
+/** What Node holds a body to; null when it comes in chunks, or is none. */
+function lengthOf(context: Context<Env>): number | null {
+  const length = context.req.header('content-length')
+  const isInChunks = context.req.header('transfer-encoding') !== undefined
+  return length === undefined || isInChunks ? null : Number(length)
 }
 
 function limit({ maxBytes }: Kind): MiddlewareHandler<Env> {
