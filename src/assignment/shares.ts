@@ -20,7 +20,7 @@ export function createShares() {
     hasLittle(merchant: string): boolean {
       const own = inHand.get(merchant) ?? 0
       const others = inHand.size - (own > 0 ? 1 : 0)
-      return others > 0 && 2 * own * (others + 1) < total
+      return 2 * own * (others + 1) < total
     },
   }
 }
