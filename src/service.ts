@@ -1,7 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { setImmediate as nextTick } from 'node:timers/promises'
 import { installAdminKey } from './access/admin-key-file.ts'
 import { openAudit } from './access/audit.ts'
 import { openKeys, sealedKeys } from './access/keys.ts'
@@ -26,6 +25,7 @@ import { openGuides } from './mirror/guides.ts'
 import { openMirror } from './mirror/mirror.ts'
 import { openVault } from './mirror/open-vault.ts'
 import { orderLine } from './order-line.ts'
+import { watchTraffic } from './traffic.ts'
 import { openAccount } from './wechatpay/account.ts'
 
 export type Service = Awaited<ReturnType<typeof startService>>
@@ -34,8 +34,6 @@ export type Service = Awaited<ReturnType<typeof startService>>
 const stopLimitMs = 9_000
 const keepUsedEveryMs = 60_000
 const syncEveryMs = 6 * 3_600_000
-const lingerMs = 3_000
-const quietMs = 150
 
 /**
  * Opens the rooms, wires them, takes up what was left unsettled, and listens.
@@ -182,7 +180,7 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
       endCheck()
       // At once: who waits for a sync or an import would hold up the stop.
       const registryEnded = registry.stop()
-      await closeServer(server, traffic, leftMs)
+      await traffic.end(leftMs)
       await within(Promise.all([assignments.drain(), registryEnded]), leftMs())
       await within(upstream.close(), Math.min(1000, leftMs()))
       clearInterval(keeping)
@@ -238,42 +236,4 @@ function sayListenFault(cause: NodeJS.ErrnoException, host: string, port: number
     return new StartError(`Port ${port} may not be opened by this user: set PORT above 1023.`, 77)
   }
   return new StartError(`The service cannot listen on ${host}:${port}: ${cause.message}.`, 69)
-}
-
-type Traffic = { underWay: number; lastMs: number }
-
-/**
- * Lets the traffic end: answers say by now that the connection closes, and a listener that is shut at once would cut off
- * requests already on the wire. A connection that asks nothing holds up nobody.
- */
-async function closeServer(server: Server, traffic: Traffic, leftMs: () => number): Promise<void> {
-  const isQuietSince = (startMs: number) =>
-    traffic.underWay === 0 && performance.now() - Math.max(traffic.lastMs, startMs) > quietMs
-  const startMs = performance.now()
-  do {
-    await after(10)
-    // Once the sockets were read: a busy loop leaves requests unread, and to close is to cut them off.
-    await nextTick()
-  } while (!isQuietSince(startMs) && performance.now() - startMs < lingerMs)
-  server.close()
-  // Who was let in at the last moment is heard.
-  const closedMs = performance.now()
-  while (!isQuietSince(closedMs) && leftMs() > 0) await after(10)
-  server.closeAllConnections()
-}
-
-function watchTraffic(server: Server): Traffic {
-  const traffic = { underWay: 0, lastMs: 0 }
-  server.on('request', (_, response) => {
-    traffic.underWay += 1
-    response.once('close', () => {
-      traffic.underWay -= 1
-      traffic.lastMs = performance.now()
-    })
-  })
-  return traffic
-}
-
-function after(ms: number): Promise<void> {
-  return new Promise(done => setTimeout(done, ms))
 }

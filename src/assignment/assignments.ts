@@ -14,6 +14,7 @@ import { inFlight, type NamedGuide, nameGuide, nextGuide, refuseStale } from './
 import { createOutbound, type OutboundState } from './outbound.ts'
 import { createOutbox } from './outbox.ts'
 import { lookAround, resolve } from './resolve.ts'
+import { createShares } from './shares.ts'
 
 /** An order as it was posted, its merchant known. */
 export type PostedOrder = OrderKey & PostedFacts
@@ -112,6 +113,7 @@ export function createAssignments(deps: {
 }): Assignments {
   const { ledger, mirror, clock, failed, maxInFlight = 10_000 } = deps
   const flights = new Map<string, Flight>()
+  const shares = createShares()
   const random = deps.random ?? Math.random
   const outbound = createOutbound({
     hosts: deps.client.hosts.length,
@@ -142,7 +144,7 @@ export function createAssignments(deps: {
 
   /** Puts the order's flight on the map at once, so that nobody else starts one; it leaves the map when it has landed. */
   function depart(
-    key: string,
+    { merchant, outTradeNo }: OrderKey,
     recorded: Promise<Recorded>,
     maxAttempts: number,
     { isFirst, origin }: Pick<Flight, 'isFirst' | 'origin'> = later,
@@ -162,9 +164,12 @@ export function createAssignments(deps: {
         return isNew && order.status === 'pending' ? flyHome(order, flight, maxAttempts) : order
       }),
     }
+    const key = flightKey({ merchant, outTradeNo })
     flights.set(key, flight)
+    shares.take(merchant)
     const leave = () => {
       flights.delete(key)
+      shares.leave(merchant)
       landings.count(clock.monotonicMs())
     }
     flight.landed.then(leave, leave)
@@ -222,13 +227,17 @@ export function createAssignments(deps: {
       await other.landed.catch(() => {})
     }
     const current = ledger.find(due).then(order => ({ order: order ?? due, isNew: true }))
-    await depart(key, current, 1).landed
+    await depart(due, current, 1).landed
   }
 
-  /** What could not be answered in time is refused at once, so that the rest is answered in time. */
-  function refuseOverload(waitMs: number): void {
+  /**
+   * What could not be answered in time is refused at once, so that the rest is answered in time. Merchants take turns to
+   * depart, so whoever has little in hand is not late because of another.
+   */
+  function refuseOverload(merchant: string, waitMs: number): void {
     const isLate = backlogMs(crowded) > Math.max(waitMs, leastWaitMs)
     if (flights.size < maxInFlight && !isLate) return
+    if (flights.size < 2 * maxInFlight && shares.hasLittle(merchant)) return
     shed.late += 1
     throw overloaded()
   }
@@ -248,7 +257,7 @@ export function createAssignments(deps: {
     origin: Origin | undefined,
   ): Flight {
     if (draining) throw new AppError('draining', 'Post the order to another node, or again later.')
-    refuseOverload(waitMs)
+    refuseOverload(posted.merchant, waitMs)
     outbound.welcome(posted.merchant)
     const nowMs = clock.nowMs()
     const recorded = ledger.record({ ...posted, facts }, view => {
@@ -258,7 +267,7 @@ export function createAssignments(deps: {
       if (resolution.status === 'pending') presign(posted, resolution)
       return resolution
     })
-    return depart(flightKey(posted), recorded, maxAttemptsWhileAwaited, {
+    return depart(posted, recorded, maxAttemptsWhileAwaited, {
       isFirst: true,
       origin: origin ?? null,
     })
@@ -332,7 +341,7 @@ export function createAssignments(deps: {
         order => ({ order: order ?? found, isNew: order !== null }),
         async () => ({ order: (await ledger.find(key)) ?? found, isNew: false }),
       )
-      const flight = depart(place, recorded, maxAttemptsWhileAwaited)
+      const flight = depart(key, recorded, maxAttemptsWhileAwaited)
       const order = present(await choosing, key)
       return landedWithin(flight, waitMs, order)
     },

@@ -1,3 +1,4 @@
+import { createBreather } from '../clock.ts'
 import { type Generation, generationsOf } from '../ledger/generations.ts'
 import type { PastRow, Snapshot } from '../ledger/history.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
@@ -28,9 +29,12 @@ export async function replayPeriod(
   const startMs = fromMs - warmUpMs
   const starts = await findStarts(snapshot.orders(store.storeId, startMs, toMs), ids)
   const replay = createReplay(starts)
+  const breathe = createBreather()
   for await (const slice of snapshot.orders(store.storeId, startMs, toMs)) {
     for (const row of slice) {
       if (row.facts.test) continue
+      // A draft of a thousand guides and fifty steps takes milliseconds for each.
+      await breathe()
       const isWarm = row.decidedAtMs < fromMs
       const past = pastOf(row, isWarm ? null : rulesOf)
       if (isWarm) replay.warmUp(past)

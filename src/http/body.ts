@@ -1,4 +1,4 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { AppError } from '../errors.ts'
 import type { Env } from './edge.ts'
@@ -61,11 +61,8 @@ export function refuseOddJson(): MiddlewareHandler<Env> {
   }
 }
 
-/** Refuses a body of another media type, or a larger one, than its path takes. */
-export function limitBodies(): MiddlewareHandler<Env> {
-  const limits = new Map(
-    [small, ...others.map(([, kind]) => kind)].map(kind => [kind, limit(kind)]),
-  )
+/** Refuses what a request says of its body, before anybody reads it: another media type, or more bytes, than its path takes. */
+export function refuseBodies(): MiddlewareHandler<Env> {
   return async (context, next) => {
     const { method, path } = context.req
     const kind = kindOf(path)
@@ -79,14 +76,38 @@ export function limitBodies(): MiddlewareHandler<Env> {
         zh: `请发送 Content-Type: ${kind.says.replace(' or ', ' 或 ')}。`,
       })
     }
-    const length = context.req.header('content-length')
-    // Node lets no body be longer than it says; to look at the body itself would copy it.
-    if (length !== undefined && context.req.header('transfer-encoding') === undefined) {
-      if (Number(length) > kind.maxBytes) throw tooLarge(kind.maxBytes)
-      return next()
-    }
-    return limits.get(kind)?.(context, next)
+    const length = lengthOf(context)
+    if (length !== null && length > kind.maxBytes) throw tooLarge(kind.maxBytes)
+    await next()
   }
+}
+
+/** Reads a body that does not say how long it is, up to its limit; for whoever was let in, as it takes memory. */
+export function gatherBodies(): MiddlewareHandler<Env> {
+  return async (context, next) => {
+    // Where there is no route, nobody reads it.
+    if (context.var.operation !== undefined) await gather(context)
+    await next()
+  }
+}
+
+/** The bytes as they were received. @throws AppError body_too_large */
+export async function bytesOf(context: Context<Env>): Promise<Uint8Array> {
+  await gather(context)
+  return new Uint8Array(await context.req.arrayBuffer())
+}
+
+async function gather(context: Context<Env>): Promise<void> {
+  // What was signed has been read to verify it.
+  if (lengthOf(context) !== null || context.req.raw.bodyUsed) return
+  await limits.get(kindOf(context.req.path))?.(context, async () => {})
+}
+
+/** What Node holds a body to; null when it comes in chunks, or is none. */
+function lengthOf(context: Context<Env>): number | null {
+  const length = context.req.header('content-length')
+  const isInChunks = context.req.header('transfer-encoding') !== undefined
+  return length === undefined || isInChunks ? null : Number(length)
 }
 
 function limit({ maxBytes }: Kind): MiddlewareHandler<Env> {
@@ -103,3 +124,5 @@ const tooLarge = (maxBytes: number): AppError =>
     en: `A body has at most ${maxBytes} bytes here.`,
     zh: `此处内容最多 ${maxBytes} 字节。`,
   })
+
+const limits = new Map([small, ...others.map(([, kind]) => kind)].map(kind => [kind, limit(kind)]))

@@ -8,6 +8,7 @@ import { judge, mayEnter, rights, type Verdict } from '../access/rights.ts'
 import { AppError } from '../errors.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import { say } from '../rules/names.ts'
+import { bytesOf } from './body.ts'
 import { refusal } from './problem.ts'
 import { faultsOf } from './sentences.ts'
 
@@ -136,15 +137,16 @@ const isForAnyone = (operation: string): boolean => rights.get(operation)?.scope
 
 /** Null when none was sent. */
 async function keyOf(
-  { req, env }: Context<Env>,
+  context: Context<Env>,
   entrance: ReturnType<typeof createEntrance>,
 ): Promise<Key | null> {
+  const { req, env } = context
   const authorization = req.header('authorization')
   if (authorization === undefined) return null
   const { pathname, search } = new URL(req.url)
   // Off a socket there is no target as it was received.
   const { url: target = pathname + search, socket: peer = {} } = env?.incoming ?? {}
-  const body = async () => new Uint8Array(await req.arrayBuffer())
+  const body = () => bytesOf(context)
   return entrance.enter({ authorization, method: req.method, target, peer, body })
 }
 

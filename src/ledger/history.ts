@@ -58,7 +58,10 @@ const readMs = 4
 const noTrace = '{"steps":[],"blocked":[],"asked":{"owner":null,"sticky":null},"turn":null}'
 
 /** The read side of the ledger. A report reads a snapshot of its own, so that what is written meanwhile does not tear it. */
-export function openHistory(db: Db, { maxReaders = 4, maxLogPages = 16_000 } = {}) {
+export function openHistory(
+  db: Db,
+  { maxReaders = 4, maxLogPages = 16_000, maxReadMs = 600_000 } = {},
+) {
   const lookAtLog = db.$client.prepare<[], { log: number }>('PRAGMA wal_checkpoint(NOOP)')
   let readers = 0
   let snapshots = 0
@@ -94,7 +97,7 @@ export function openHistory(db: Db, { maxReaders = 4, maxLogPages = 16_000 } = {
         const client = openSnapshot(db)
         snapshots += 1
         try {
-          return await report(snapshotOf(client))
+          return await report(snapshotOf(client, performance.now() + maxReadMs))
         } finally {
           snapshots -= 1
           client.close()
@@ -111,7 +114,15 @@ function othersAreMade(): AppError {
   )
 }
 
-function snapshotOf(client: Db['$client']): Snapshot {
+/** Four reports of months, of a draft that takes long for each order, would hold their places and the log for hours. */
+function takesTooLong(): AppError {
+  return new AppError('invalid_request', {
+    en: 'The report takes too long: ask for a shorter period.',
+    zh: '报表耗时过长：请缩短时间范围。',
+  })
+}
+
+function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
   const idsAfter = client.prepare<
     [number, number, number, number, number],
     { id: number; at: number }
@@ -141,6 +152,7 @@ function snapshotOf(client: Db['$client']): Snapshot {
         ;[at, last] = [row.at, row.id]
       }
       if (page.length < idsAPage) return isSorted ? ids : ids.sort((a, b) => a - b)
+      if (performance.now() > endsAtMs) throw takesTooLong()
       await nextTick()
     }
   }
@@ -155,6 +167,7 @@ function snapshotOf(client: Db['$client']): Snapshot {
         if (raw) slice.push(readRow(raw))
         if (slice.length < rowsASlice && performance.now() - startedMs < readMs) continue
         yield slice
+        if (performance.now() > endsAtMs) throw takesTooLong()
         await nextTick()
         slice = []
         startedMs = performance.now()

@@ -6,7 +6,12 @@ import { platformCertificate } from './certificates.ts'
 import { createClient, type Downloaded } from './client.ts'
 import { createMerchantKeys, isSameKey, type MerchantKey } from './merchant-keys.ts'
 import type { Outcome } from './outcome.ts'
-import { createPlatformKeys, type PlatformCertificate, type PlatformKey } from './platform-keys.ts'
+import {
+  createPlatformKeys,
+  isInForce,
+  type PlatformCertificate,
+  type PlatformKey,
+} from './platform-keys.ts'
 
 /** `publicKey` (公钥), `apiv3Key` (for platform certificates), or both while a merchant changes over. */
 export type AccountKeys = {
@@ -34,6 +39,8 @@ export type Tell = (level: 'info' | 'warn' | 'error', about: object, sentence: s
 const checkMs = 1500
 const trialMs = 3000
 const trials = 3
+const untilThen =
+  'Until then the platform certificates of before are used: they end on their day, and no newer one is known.'
 
 /** The client of one merchant, with keys that are looked after: certificates are renewed, key files may be changed. */
 export function openAccount(
@@ -100,13 +107,18 @@ export function openAccount(
     return verdictOn(result, { ...account, ...keys })
   }
 
+  function knowsCertificate(): boolean {
+    return platformKeys.certificates().some(each => isInForce(each, clock.nowMs()))
+  }
+
   return {
     client,
 
     /**
      * One harmless signed call: a key that does not fit its serial number would fail every order.
      *
-     * @throws StartError when WeChat Pay refuses the keys; not when it cannot be asked
+     * @throws StartError when WeChat Pay refuses the keys; not when it cannot be asked, nor when only the APIv3 key is
+     * another by now and certificates of before are known
      */
     async check(): Promise<void> {
       const result = watch
@@ -114,10 +126,15 @@ export function openAccount(
         : await client.probe({ host: 0, timeoutMs: checkMs })
       checked = true
       const verdict = judge(result, account)
-      if (verdict.kind === 'refused') throw new StartError(verdict.sentence)
+      if (verdict.kind === 'refused') {
+        // The key was reset since the last start: what it opened then verifies until its day.
+        const canGoOn = result.kind === 'sealed' && knowsCertificate()
+        if (!canGoOn) throw new StartError(verdict.sentence)
+        tell('error', {}, `${verdict.sentence} ${untilThen}`)
+      }
       if (verdict.kind === 'open') {
         tell('warn', { why: verdict.why }, 'WeChat Pay could not be asked whether the keys fit')
-      } else if (verdict.but !== null) {
+      } else if (verdict.kind === 'fits' && verdict.but !== null) {
         tell('warn', { why: verdict.but }, 'WeChat Pay refused the call that checks the account')
       }
       watch?.start()

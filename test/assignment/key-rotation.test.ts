@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
@@ -256,3 +256,25 @@ it('from certificates to the 公钥 in the middle of a stream of orders, and of 
   expect(after.failures).toEqual([])
   await after.close()
 }, 60_000)
+
+it('a restart after the APIv3 key was reset goes on with the certificates of before, and says so; without any it does not start', async () => {
+  await control('PUT', '/policies', { key_mode: 'certificate' })
+  const before = await openShop(['certificate'])
+  await before.openStore(1001, 4)
+  await sell(before, ['before'])
+  await before.close()
+
+  const apiv3Key = join(simulator.stateDir, 'apiv3.key')
+  writeFileSync(apiv3Key, 'x'.repeat(32))
+  const after = await openShop(['certificate'])
+  expect(after.said).toContainEqual({
+    level: 'error',
+    about: {},
+    sentence: expect.stringMatching(/WECHATPAY_APIV3_KEY_FILE does not open .* of before are used/),
+  })
+  await sell(after, ['after'])
+  // One that has ended verifies nothing.
+  after.db.$client.exec('UPDATE certificates SET expires_at_ms = 1')
+  await after.close()
+  await expect(openShop(['certificate'])).rejects.toThrow(/does not open the platform certificates/)
+}, 30_000)

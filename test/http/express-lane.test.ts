@@ -3,11 +3,12 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { keepDoor } from '../../src/http/door.ts'
 import { createExpressLane } from '../../src/http/express-lane.ts'
 import { openRig, type Rig } from '../support/rig.ts'
 
 let rig: Rig
-let servers: { lane: Server; router: Server }
+let servers: { lane: Server; router: Server; shut: Server }
 let toRouter = 0
 const keys = { till: '', other: '', manager: '' }
 
@@ -25,7 +26,8 @@ beforeAll(async () => {
       router(incoming, outgoing)
     },
   })
-  servers = { lane: await listen(lane), router: await listen(router) }
+  const shut = await listen(keepDoor(() => false, router))
+  servers = { lane: await listen(lane), router: await listen(router), shut }
 })
 
 afterAll(async () => {
@@ -176,6 +178,27 @@ const routed: [what: string, post: Post, status: number][] = [
   ['a number too long', { target: `/orders/${'x'.repeat(33)}/assign` }, 400],
 ]
 
+/** Targets that mean an order, or nearly, to whoever reads them. */
+const spellings: [target: string, status: number][] = [
+  ['/orders/NO/assign', 200],
+  ['/orders/NO/assign?x=/../', 200],
+  ['http://any/orders/NO/assign', 200],
+  ['/x/../orders/NO/assign', 200],
+  ['/./orders/NO/assign', 200],
+  ['/orders/NO/x/%2e%2e/assign', 200],
+  ['/orders/NO/%61ssign', 200],
+  ['/%6frders/NO/assign', 200],
+  ['/orders/%4E%4F/assign', 200],
+  ['/orders/NO/assign#x', 200],
+  ['/orders/NO%7C1/assign', 200],
+  ['/orders/%FF/%61ssign', 400],
+  ['/orders/%2561/assign', 400],
+  ['/orders/NO/assign;x=1', 404],
+  ['/orders%2FNO/assign', 404],
+  ['/orders/NO/assign%3f', 404],
+  ['/orders/NO%2Fassign', 405],
+]
+
 function fact(more: string): string {
   return `{"store_id":1001,${more}}`
 }
@@ -200,6 +223,20 @@ describe('the express lane', () => {
     expect(lane.status).toContain(` ${status} `)
     expect(isExpress).toBe(false)
   })
+
+  it.each(spellings)(
+    'comes through the door with %s, where the router has an order',
+    async (target, status) => {
+      const router = await send(
+        servers.router,
+        `D${spellings.findIndex(([one]) => one === target)}`,
+        { target },
+      )
+      expect(router.status).toContain(` ${status} `)
+      const shut = await send(servers.shut, 'SHUT', { target })
+      expect(shut.status).toContain(` ${status >= 404 ? status : 503} `)
+    },
+  )
 
   it('tells the key of another store what the router tells it', async () => {
     const { lane, router } = await both({ key: keys.other })

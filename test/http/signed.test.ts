@@ -89,6 +89,19 @@ describe('a signed request', () => {
     }
   })
 
+  it('in chunks is heard, and of a body that is too large no more is kept than is allowed', async () => {
+    const chunked = (sent: string) => {
+      const target = aTarget()
+      const authorization = sign({ key: till, target, body: sent, timestamp: seconds() })
+      const head = `POST ${target} HTTP/1.1\r\nHost: a\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n`
+      const size = sent.length.toString(16)
+      return server.send(Buffer.from(`${head}${size}\r\n${sent}\r\n0\r\n\r\n`))
+    }
+    expect((await chunked(body)).status).toBe(200)
+    const over = await chunked(`${body}${' '.repeat(64 * 1024)}`)
+    expect(over).toMatchObject({ status: 413, code: 'body_too_large' })
+  })
+
   it('of another bit anywhere is refused, and then the right one is heard all the same', async () => {
     const target = '/orders/BITS/assign?a=%2F&b=1'
     const authorization = sign({ key: till, target, body, timestamp: seconds() })

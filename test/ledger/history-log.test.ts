@@ -57,3 +57,19 @@ describe('the write-ahead log', () => {
     expect(reports).toBeGreaterThan(5)
   })
 })
+
+it('a report that takes too long ends, and leaves its place and its snapshot', async () => {
+  await post(100)
+  const history = openHistory(past.db, { maxReaders: 1, maxReadMs: 250 })
+  const read = (workMs: number) =>
+    history.read(async snapshot => {
+      let orders = 0
+      for await (const slice of snapshot.orders(1, 0, Number.MAX_SAFE_INTEGER)) {
+        orders += slice.length
+        await new Promise(done => setTimeout(done, workMs))
+      }
+      return orders
+    })
+  await expect(read(150)).rejects.toMatchObject({ code: 'invalid_request' })
+  await expect(read(0)).resolves.toBe(100)
+})

@@ -8,6 +8,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'distribution.ts': [],
   'log.ts': [],
   'quick-start.ts': [],
+  'traffic.ts': [],
   rules: [],
   db: ['errors.ts'],
   mirror: ['rules', 'db', 'errors.ts', 'clock.ts'],
@@ -63,6 +64,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'errors.ts',
     'clock.ts',
     'log.ts',
+    'traffic.ts',
   ],
   demo: [
     'quick-start.ts',
