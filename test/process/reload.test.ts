@@ -242,7 +242,7 @@ it('many SIGHUPs in a row are one more reading of the files, not a queue of call
   expect(await running.end('SIGTERM')).toBe(0)
 }, 30_000)
 
-it('in certificate mode it starts, verifies, and starts again from what it kept while the list cannot be asked for', async () => {
+it('in certificate mode it starts, verifies, and starts again from what it kept while the list cannot be asked for, or opened', async () => {
   await control('PUT', '/policies', { key_mode: 'certificate' })
   const { WECHATPAY_PUBLIC_KEY_ID: _, WECHATPAY_PUBLIC_KEY_FILE: __, ...rest } = env
   const certificateMode = {
@@ -263,7 +263,13 @@ it('in certificate mode it starts, verifies, and starts again from what it kept 
   expect(await second.end('SIGTERM')).toBe(0)
 
   const wrong = writeSecret(join(dir, 'wrong.key'), 'x'.repeat(32))
-  const sealed = startProcess({ ...certificateMode, WECHATPAY_APIV3_KEY_FILE: wrong })
   await control('PUT', '/faults', {})
-  await expect(sealed).rejects.toThrow(/ended with 78: WECHATPAY_APIV3_KEY_FILE does not open/)
+  const reset = { ...certificateMode, WECHATPAY_APIV3_KEY_FILE: wrong }
+  const third = await startProcess(reset)
+  expect(third.output()).toMatch(/WECHATPAY_APIV3_KEY_FILE does not open .* of before are used/)
+  expect(await post(third.url, 'C3')).toMatchObject({ status: 'assigned' })
+  expect(await third.end('SIGTERM')).toBe(0)
+  await expect(startProcess({ ...reset, DATA_DIR: join(dir, 'new') })).rejects.toThrow(
+    /ended with 78: WECHATPAY_APIV3_KEY_FILE does not open/,
+  )
 }, 60_000)
