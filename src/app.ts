@@ -10,6 +10,7 @@ import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
 import { createAuditRoutes } from './http/audit.ts'
 import { limitBodies, refuseOddJson } from './http/body.ts'
+import { addDescription } from './http/description/routes.ts'
 import { keepDoor } from './http/door.ts'
 import { createGate, createRouter, type Env, requestIdPattern } from './http/edge.ts'
 import { createExpressLane } from './http/express-lane.ts'
@@ -89,18 +90,7 @@ export function createApp(deps: AppDeps) {
   app.route('/', createSettingsRoutes(deps))
   app.route('/', createAuditRoutes(deps))
 
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
-    type: 'http',
-    scheme: 'bearer',
-  })
-  app.doc31('/openapi.json', {
-    openapi: '3.1.0',
-    info: {
-      title: 'smartguide-assign',
-      version: '0.1.0',
-      description: 'Gives every order its shop guide at WeChat Pay before the payer pays.',
-    },
-  })
+  addDescription(app)
   const methodsOf = readRoutes(app.routes)
   app.notFound(context => {
     const allowed = methodsOf(context.req.path)

@@ -148,6 +148,7 @@ export function createOrderRoutes({
             'order_mismatch',
             'overloaded',
             'storage_full',
+            'draining',
           ),
         },
       }),
@@ -278,6 +279,7 @@ export function createOrderRoutes({
         responses: {
           200: { description: 'The order', content: json(orderSchema) },
           ...problems('invalid_request', 'unauthorized', 'forbidden', 'order_not_found', fault),
+          ...problems('body_too_large', 'unsupported_media_type', 'storage_full'),
         },
       }),
       async context => {

@@ -11,6 +11,7 @@ import {
   wordsIn,
 } from '../errors.ts'
 import { preferredLanguage } from './language.ts'
+import { problemExample } from './problem-examples.ts'
 
 export const problemSchema = z
   .object({
@@ -40,17 +41,23 @@ export const answerHeaders: Readonly<Record<string, string>> = {
 
 const mediaType = 'application/problem+json'
 
-/** An OpenAPI answer for each code, so that a route says which faults it knows. */
+/**
+ * An OpenAPI answer for each code, so that a route says which faults it knows; all codes of one status in one call.
+ */
 export function problems(...codes: ErrorCode[]) {
-  const byStatus = new Map<number, string[]>()
-  for (const code of codes) {
-    const { status } = errorTable[code]
-    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
-  }
+  const byStatus = Map.groupBy(new Set(codes), code => errorTable[code].status)
   return Object.fromEntries(
     [...byStatus].map(([status, named]) => [
       status,
-      { description: named.join(', '), content: { [mediaType]: { schema: problemSchema } } },
+      {
+        description: named.join(', '),
+        content: {
+          [mediaType]: {
+            schema: problemSchema,
+            examples: Object.fromEntries(named.map(code => [code, problemExample(code)])),
+          },
+        },
+      },
     ]),
   )
 }
