@@ -77,6 +77,11 @@ export function readPosted(posted: z.infer<typeof postedSchema>): PostedFacts {
   }
 }
 
+const preferHeader = z.string().optional().openapi({
+  description: '`wait=SECONDS` or `respond-async` (RFC 7240): how long to wait for WeChat Pay.',
+  example: 'wait=2',
+})
+
 const reassignmentSchema = z
   .strictObject({ guide_id: guideIdSchema, why: opaque(200) })
   .openapi('Reassignment')
@@ -128,7 +133,7 @@ export function createOrderRoutes({
           params: orderParams,
           body: jsonBody(postedSchema),
           headers: z.object({
-            prefer: z.string().optional(),
+            prefer: preferHeader,
             traceparent: z
               .string()
               .optional()
@@ -188,7 +193,7 @@ export function createOrderRoutes({
               .string()
               .optional()
               .openapi({ description: 'The ETag of the order, its generation.', example: '"1"' }),
-            prefer: z.string().optional(),
+            prefer: preferHeader,
           }),
         },
         responses: {

@@ -10,7 +10,7 @@ const inPath: Readonly<Record<string, string>> = {
   store_id: '1001',
   out_trade_no: 'A20261123-0001',
   guide_id: '$GUIDE',
-  member_id: 'member-li',
+  member_id: 'member-wang',
   version: '1',
   other: '0',
   // Of the key or the import, from the answer that made it.

@@ -84,7 +84,6 @@ export const orderOperations: ToldOperations = {
         amount: 12900,
         channel: 'payment_code',
         cart_id: 'c-881',
-        created_at: '2026-11-23T10:00:00+08:00',
       },
       least: { store_id: 1001 },
     },

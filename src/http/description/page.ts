@@ -32,7 +32,6 @@ export function renderPage(document: ApiDocument): string {
     ),
   }))
   const { info, components } = document
-  const schemas = Object.entries(components.schemas)
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -51,9 +50,14 @@ ${groups.map(({ name, zh, own }) => `<h2>For ${text(name)} · ${text(zh)}</h2><u
 <h1>${text(info.title)} <span class="soft">${text(info.version)}</span></h1>
 <p>${text(info.description ?? '')}</p>
 ${introduction()}
-${groups.map(({ name, zh, own }) => `<section class="group"><h2 id="${text(name)}">For ${text(name)} <span class="zh" lang="zh">${text(zh)}</span></h2>\n${own.map(operationSection).join('\n')}</section>`).join('\n')}
+${groups.map(({ name, zh, own }) => `<section class="group"><h2 id="${text(name)}">For ${text(name)} <span class="zh" lang="zh">${text(zh)}</span></h2>\n${own.map(one => operationSection(one, components.schemas)).join('\n')}</section>`).join('\n')}
 <section class="group"><h2 id="schemas">Schemas</h2>
-${schemas.map(([name, schema]) => `<div class="operation" id="${anchor(name)}"><h3>${text(name)}</h3>${said(schema.description)}${fieldTable(schema)}</div>`).join('\n')}
+${Object.entries(components.schemas)
+  .map(
+    ([name, schema]) =>
+      `<div class="operation" id="${anchor(name)}"><h3>${text(name)}</h3>${said(schema.description)}${fieldTable(schema)}</div>`,
+  )
+  .join('\n')}
 </section>
 </main>
 </div>
@@ -82,7 +86,10 @@ function indexLine({ id, method, path }: Named): string {
   return `<li><a href="#${id}"><span class="method">${text(method)}</span> ${text(path)}</a></li>`
 }
 
-function operationSection({ id, method, path, operation }: Named): string {
+function operationSection(
+  { id, method, path, operation }: Named,
+  schemas: Record<string, Schema>,
+): string {
   const { summary, description, parameters = [], requestBody, responses } = operation
   const scopes = operation['x-scopes'] ?? []
   const key = scopes.length === 0 ? 'no key' : `key: ${scopes.join(', ')}`
@@ -99,10 +106,10 @@ ${table(
     `<code>${text(name)}</code>${required ? ' *' : ''}`,
     text(where),
     linked(schema),
-    text([...limitsOf(schema), meaning ?? schema.description ?? ''].filter(Boolean).join('; ')),
+    prose([...limitsOf(schema), meaning ?? schema.description ?? ''].filter(Boolean).join('; ')),
   ]),
 )}
-${bodies.map(([media, { schema }]) => `<h4>Body: ${text(media)} ${schema.$ref ? linked(schema) : ''}</h4>${fieldTable(schema)}`).join('\n')}
+${bodies.map(([media, { schema }]) => `<h4>Body: ${text(media)} ${schema.$ref ? linked(schema) : ''}</h4>${fieldTable(schemas[typeOf(schema)] ?? schema)}`).join('\n')}
 ${sample ? `<h4>Try it</h4><pre>${text(sample.source)}</pre>` : ''}
 <h4>Answers</h4>
 <div class="wide"><table>${Object.entries(responses).map(answerRow).join('')}</table></div>
@@ -132,7 +139,7 @@ function fieldTable(schema: Schema): string {
   const rows = fieldsOf(schema).map(({ path, isRequired, limits, says, ...field }: Field) => [
     `<code>${text(path)}</code>${isRequired ? ' *' : ''}`,
     text(field.type),
-    text([limits, says].filter(Boolean).join('; ')),
+    prose([limits, says].filter(Boolean).join('; ')),
   ])
   return table('', ['field', 'type', 'meaning'], rows)
 }
@@ -150,7 +157,9 @@ function linked(schema: Schema): string {
   return schema.$ref ? `<a href="#${anchor(type)}">${text(type)}</a>` : text(type)
 }
 
-const said = (words: string | undefined) => (words ? `<p>${text(words)}</p>` : '')
+const said = (words: string | undefined) => (words ? `<p>${prose(words)}</p>` : '')
+/** What stands between backticks is code. */
+const prose = (words: string) => text(words).replace(/`([^`]*)`/g, '<code>$1</code>')
 const anchor = (name: string) => name.replace(/[^A-Za-z0-9]+/g, '-')
 
 const entities: Record<string, string> = {

@@ -8,7 +8,7 @@ const meta = {
   effective_at: '2026-11-23T01:30:00.000Z',
 }
 const owner = {
-  member_id: 'member-li',
+  member_id: 'member-wang',
   guide_id: lin.guide_id,
   since: '2026-11-23T02:00:00.000Z',
   expires_at: null,
