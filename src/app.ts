@@ -97,8 +97,8 @@ export function createApp(deps: AppDeps) {
     const fault =
       allowed.length === 0
         ? new AppError('not_found', {
-            en: 'See /openapi.json for what there is.',
-            zh: '有哪些地址，见 /openapi.json。',
+            en: 'See /docs for what there is.',
+            zh: '有哪些地址，见 /docs。',
           })
         : new AppError('method_not_allowed', {
             en: `Here there is ${allowed.join(' and ')}.`,

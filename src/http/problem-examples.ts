@@ -5,7 +5,7 @@ const details = {
   invalid_request: 'The body has a mistake: store_id: is missing.',
   unauthorized: 'Send Authorization: Bearer KEY with a valid key.',
   forbidden: 'This key is for other stores.',
-  not_found: 'See /openapi.json for what there is.',
+  not_found: 'See /docs for what there is.',
   store_not_found: 'Store 1001 is not known here.',
   order_not_found: 'Order A20261123-0001 is not known here.',
   key_not_found: 'Key 73b508bf9f9033e6 is not known here.',
