@@ -1,8 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import { z } from '@hono/zod-openapi'
 import type { Env } from '../edge.ts'
-import { type ApiDocument, describe } from './describe.ts'
-import { pagePolicy, renderPage } from './page.ts'
+import type { ApiDocument } from './describe.ts'
 
 /** What the app can do, for programs (`/openapi.json`) and for people (`/docs`, which needs no internet). */
 export function addDescription(app: OpenAPIHono<Env>): void {
@@ -31,10 +30,12 @@ export function addDescription(app: OpenAPIHono<Env>): void {
     },
   })
 
-  let described: ApiDocument | null = null
-  let page: string | null = null
-  function read(): ApiDocument {
-    if (described) return described
+  // Made when somebody asks, examples and all: a start does not wait for them.
+  let described: Promise<ApiDocument> | null = null
+  let page: Promise<{ html: string; policy: string }> | null = null
+
+  async function read(): Promise<ApiDocument> {
+    const { describe } = await import('./describe.ts')
     const made = app.getOpenAPI31Document({
       openapi: '3.1.0',
       info: {
@@ -45,16 +46,24 @@ export function addDescription(app: OpenAPIHono<Env>): void {
     })
     // As it is sent: plain, and without the types of the library.
     const document: ApiDocument = JSON.parse(JSON.stringify(made))
-    described = describe(document)
+    return describe(document)
+  }
+  const document = () => {
+    described ??= read()
     return described
   }
+  async function render() {
+    const { pagePolicy, renderPage } = await import('./page.ts')
+    return { html: renderPage(await document()), policy: pagePolicy }
+  }
 
-  app.get('/openapi.json', context => context.json(read()))
-  app.get('/docs', context => {
-    page ??= renderPage(read())
-    return context.body(page, 200, {
+  app.get('/openapi.json', async context => context.json(await document()))
+  app.get('/docs', async context => {
+    page ??= render()
+    const { html, policy } = await page
+    return context.body(html, 200, {
       'content-type': 'text/html; charset=utf-8',
-      'content-security-policy': pagePolicy,
+      'content-security-policy': policy,
       'referrer-policy': 'no-referrer',
     })
   })
