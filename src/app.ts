@@ -4,7 +4,6 @@ import { getRequestListener } from '@hono/node-server'
 import type { Actor, Audit } from './access/audit.ts'
 import { createEntrance } from './access/entrance.ts'
 import type { Keys } from './access/keys.ts'
-import { signatureScheme } from './access/signature.ts'
 import type { Assignments } from './assignment/assignments.ts'
 import type { Reports } from './assignment/reports.ts'
 import type { Clock } from './clock.ts'
@@ -12,6 +11,7 @@ import { AppError } from './errors.ts'
 import type { Registry } from './guides/registry.ts'
 import { createAuditRoutes } from './http/audit.ts'
 import { gatherBodies, refuseBodies, refuseOddJson } from './http/body.ts'
+import { addDescription } from './http/description/routes.ts'
 import { keepDoor } from './http/door.ts'
 import { createGate, createRouter, type Env, requestIdPattern } from './http/edge.ts'
 import { createExpressLane } from './http/express-lane.ts'
@@ -48,12 +48,6 @@ export type AppDeps = {
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */
   report(cause: unknown, requestId: string): void
-}
-
-const info = {
-  title: 'smartguide-assign',
-  version: '0.1.0',
-  description: 'Gives every order its shop guide at WeChat Pay before the payer pays.',
 }
 
 /** What a server calls for each request: a door, the express lane, and the app for whatever does not fit it. */
@@ -98,30 +92,15 @@ export function createApp(deps: AppDeps) {
   app.route('/', createSettingsRoutes(deps))
   app.route('/', createAuditRoutes(deps))
 
-  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
-    type: 'http',
-    scheme: 'bearer',
-  })
-  app.openAPIRegistry.registerComponent('securitySchemes', 'signature', {
-    type: 'apiKey',
-    in: 'header',
-    name: 'Authorization',
-    description: `For keys that sign: ${signatureScheme} key_id="…",timestamp="…",nonce="…",signature="…". The signature is the base64 of HMAC-SHA-256, with the key's text, over METHOD, path and query as sent, timestamp, nonce and the hex SHA-256 of the body, a newline after each.`,
-  })
-  // Made once: it takes longer than a hundred orders, and whoever asks for it needs no key.
-  let description: string | null = null
-  app.get('/openapi.json', context => {
-    description ??= JSON.stringify(app.getOpenAPI31Document({ openapi: '3.1.0', info }))
-    return context.body(description, 200, { 'Content-Type': 'application/json' })
-  })
+  addDescription(app)
   const methodsOf = readRoutes(app.routes)
   app.notFound(context => {
     const allowed = methodsOf(context.req.path)
     const fault =
       allowed.length === 0
         ? new AppError('not_found', {
-            en: 'See /openapi.json for what there is.',
-            zh: '有哪些地址，见 /openapi.json。',
+            en: 'See /docs for what there is.',
+            zh: '有哪些地址，见 /docs。',
           })
         : new AppError('method_not_allowed', {
             en: `Here there is ${allowed.join(' and ')}.`,

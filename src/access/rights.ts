@@ -44,6 +44,7 @@ export const rights: ReadonlyMap<string, Right> = new Map([
   ['GET /readyz', anyone],
   ['GET /metrics', anyone],
   ['GET /openapi.json', anyone],
+  ['GET /docs', anyone],
 
   ['POST /orders/{out_trade_no}/assign', right(['assign'], 'body', 'body')],
   ['POST /orders/{out_trade_no}/reassign', ofOrder],

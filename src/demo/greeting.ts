@@ -28,7 +28,7 @@ export function greeting({
   return `
 smartguide-assign, demo: the service and a simulated WeChat Pay. No real payment is touched.
 
-  service     ${url}   (what it can do: ${url}/openapi.json)
+  service     ${url}   (what it can do: ${url}/docs)
   WeChat Pay  ${simulatorUrl}   (simulator)
   stores      ${stores.join('\n              ')}
   keys        assign  ${keys.assign}

@@ -235,7 +235,7 @@ export function createDocumentRoutes({ mirror, guides, clock }: ManagerDeps) {
             200: { description: 'Published, or checked', content: json(publishedSchema) },
             ...refusals,
             ...problems('store_not_found', 'version_not_found', 'storage_full'),
-            ...problems('precondition_failed', 'precondition_required'),
+            ...problems('precondition_failed', 'precondition_required', 'body_too_large'),
           },
         }),
         context => {

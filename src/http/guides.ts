@@ -122,8 +122,13 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, cloc
   const search = createGuideSearch(guides)
   const common = { security: bearer }
   const refusals = problems('invalid_request', 'unauthorized', 'forbidden')
-  const bodyRefusals = problems('body_too_large', 'unsupported_media_type', 'storage_full')
-  const upstreamRefusals = problems('refused_upstream', 'upstream_unavailable', 'draining')
+  const bodyRefusals = problems('body_too_large', 'unsupported_media_type')
+  const upstreamRefusals = problems(
+    'refused_upstream',
+    'upstream_unavailable',
+    'draining',
+    'storage_full',
+  )
 
   function viewImport({ id, isRunning, counts, waitingFor }: ImportProgress, after: number) {
     const found = guideImports.rows(id, after, rowsAtOnce + 1)
@@ -355,7 +360,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, cloc
         responses: {
           200: { description: 'What was found', content: json(syncSchema) },
           202: { description: 'Under way: GET /guides/sync', content: json(syncSchema) },
-          ...problems('unauthorized', 'forbidden', 'storage_full', 'draining'),
+          ...problems('unauthorized', 'forbidden', 'body_too_large', 'storage_full', 'draining'),
         },
       }),
       async context => {
@@ -380,7 +385,7 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, cloc
         responses: {
           200: {
             description: 'Null before the first',
-            content: json(z.object({ sync: syncSchema.nullable() })),
+            content: json(z.object({ sync: z.union([syncSchema, z.null()]) })),
           },
           ...problems('unauthorized', 'forbidden'),
         },
@@ -454,7 +459,8 @@ export function createGuideRoutes({ registry, guides, guideImports, mirror, cloc
           ...refusals,
           ...bodyRefusals,
           ...upstreamRefusals,
-          ...problems('guide_not_found', 'personal_guide'),
+          ...problems('guide_not_found'),
+          ...problems('personal_guide', 'refused_upstream'),
         },
       }),
       async context => {

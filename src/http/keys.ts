@@ -63,6 +63,7 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
             content: { 'application/json': { schema: createdSchema } },
           },
           ...problems('invalid_request', 'unauthorized', 'forbidden'),
+          ...problems('body_too_large', 'unsupported_media_type', 'storage_full'),
         },
       }),
       context => {
@@ -106,7 +107,8 @@ export function createKeyRoutes({ keys, clock }: { keys: Keys; clock: Clock }) {
         request: { params: z.object({ id: z.string().max(64) }) },
         responses: {
           204: { description: 'Revoked' },
-          ...problems('unauthorized', 'forbidden', 'key_not_found'),
+          ...problems('invalid_request', 'unauthorized', 'forbidden'),
+          ...problems('key_not_found', 'storage_full'),
         },
       }),
       context => {

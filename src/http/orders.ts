@@ -77,6 +77,11 @@ export function readPosted(posted: z.infer<typeof postedSchema>): PostedFacts {
   }
 }
 
+const preferHeader = z.string().optional().openapi({
+  description: '`wait=SECONDS` or `respond-async` (RFC 7240): how long to wait for WeChat Pay.',
+  example: 'wait=2',
+})
+
 const reassignmentSchema = z
   .strictObject({ guide_id: guideIdSchema, why: opaque(200) })
   .openapi('Reassignment')
@@ -128,7 +133,7 @@ export function createOrderRoutes({
           params: orderParams,
           body: jsonBody(postedSchema),
           headers: z.object({
-            prefer: z.string().optional(),
+            prefer: preferHeader,
             traceparent: z
               .string()
               .optional()
@@ -148,6 +153,7 @@ export function createOrderRoutes({
             'order_mismatch',
             'overloaded',
             'storage_full',
+            'draining',
           ),
         },
       }),
@@ -187,7 +193,7 @@ export function createOrderRoutes({
               .string()
               .optional()
               .openapi({ description: 'The ETag of the order, its generation.', example: '"1"' }),
-            prefer: z.string().optional(),
+            prefer: preferHeader,
           }),
         },
         responses: {
@@ -278,6 +284,7 @@ export function createOrderRoutes({
         responses: {
           200: { description: 'The order', content: json(orderSchema) },
           ...problems('invalid_request', 'unauthorized', 'forbidden', 'order_not_found', fault),
+          ...problems('body_too_large', 'unsupported_media_type', 'storage_full'),
         },
       }),
       async context => {

@@ -12,6 +12,7 @@ import {
   wordsIn,
 } from '../errors.ts'
 import { preferredLanguage } from './language.ts'
+import { problemExample } from './problem-examples.ts'
 
 export const problemSchema = z
   .object({
@@ -50,17 +51,24 @@ const ofTheKey: readonly ErrorCode[] = [
   'too_many_wrong_keys',
 ]
 
-/** An OpenAPI answer for each code, so that a route says which faults it knows. */
+/**
+ * An OpenAPI answer for each code, so that a route says which faults it knows; all codes of one status in one call.
+ */
 export function problems(...codes: ErrorCode[]) {
-  const byStatus = new Map<number, string[]>()
-  for (const code of [...codes, ...(codes.includes('unauthorized') ? ofTheKey : [])]) {
-    const { status } = errorTable[code]
-    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
-  }
+  const told = new Set(codes.includes('unauthorized') ? [...codes, ...ofTheKey] : codes)
+  const byStatus = Map.groupBy(told, code => errorTable[code].status)
   return Object.fromEntries(
     [...byStatus].map(([status, named]) => [
       status,
-      { description: named.join(', '), content: { [mediaType]: { schema: problemSchema } } },
+      {
+        description: named.join(', '),
+        content: {
+          [mediaType]: {
+            schema: problemSchema,
+            examples: Object.fromEntries(named.map(code => [code, problemExample(code)])),
+          },
+        },
+      },
     ]),
   )
 }

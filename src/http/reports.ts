@@ -475,7 +475,7 @@ export function createReportRoutes({
             content: json(missedSchema),
           },
           ...refusals,
-          ...problems('guide_not_found', 'overloaded'),
+          ...problems('store_not_found', 'guide_not_found', 'overloaded'),
         },
       }),
       async context => {

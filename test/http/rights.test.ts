@@ -6,8 +6,8 @@ import { type Operation, readApi, routesOf } from '../support/api.ts'
 import { contentsOf } from '../support/manage.ts'
 import { openRig, type Rig } from '../support/rig.ts'
 
-/** Outside the description: for probes and for whoever has no key yet. */
-const open = ['GET /livez', 'GET /metrics', 'GET /openapi.json', 'GET /readyz']
+/** For probes and for whoever has no key yet. */
+const open = ['GET /docs', 'GET /livez', 'GET /metrics', 'GET /openapi.json', 'GET /readyz']
 
 type Shop = {
   storeId: number
@@ -171,7 +171,7 @@ describe.each(['direct', 'partner'] as const)('in %s mode', mode => {
     expect(text).not.toMatch(/\.ts\b|node:|node_modules|\bat \w+ \(|Error:|SQLITE|stack/)
   }
 
-  it('has a right for each route, and a description of each but the probes', () => {
+  it('has a right for each route, and needs a key for all but the probes and the description', () => {
     const told = operations.map(({ name }) => name)
     expect(routesOf(rig.app)).toEqual([...told, ...open].sort())
     expect([...rights.keys()].sort()).toEqual([...told, ...open].sort())

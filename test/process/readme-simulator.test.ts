@@ -28,6 +28,11 @@ function aCheckout(name: string): string {
   return cwd
 }
 
+function shellBlocks(text: string): string[] {
+  const blocks = text.split('```').filter((_, index) => index % 2 === 1)
+  return blocks.filter(block => block.startsWith('sh\n')).map(block => block.slice(3))
+}
+
 async function freePort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -55,27 +60,26 @@ function inTerminal(script: string, cwd: string, port: string) {
   return { output: () => text, isOver: () => child.exitCode !== null }
 }
 
-it.each(['README.md', 'README.zh-CN.md'])(
-  'brings a fresh checkout from the simulator to an assigned order by the lines of %s, pasted top to bottom',
-  async readme => {
+it.each([
+  ['README.md', 'docs/production.md'],
+  ['README.zh-CN.md', 'docs/production.zh-CN.md'],
+])(
+  'brings a fresh checkout from the simulator to an assigned order by the lines of %s and %s, pasted top to bottom',
+  async (readme, walk) => {
     const cwd = aCheckout(readme)
     const [simulatorPort, port] = [await freePort(), await freePort()]
     const text = readFileSync(readme, 'utf8')
       .replaceAll(':8090', `:${simulatorPort}`)
       .replaceAll(':8080', `:${port}`)
-    const blocks = text
-      .split('```')
-      .filter((part, index) => index % 2 === 1 && part.startsWith('sh\n'))
-    const from = blocks.findIndex(block => block.startsWith('sh\nnpm run simulator'))
-    const [simulate = '', start = '', till = '', guides = ''] = blocks
-      .slice(from, from + 4)
-      .map(block => block.slice(3))
+    const blocks = shellBlocks(text)
+    const from = blocks.findIndex(block => block.startsWith('npm run simulator'))
+    const [simulate = '', start = '', makeKey = '', guides = ''] = blocks.slice(from, from + 4)
 
     const simulator = inTerminal(simulate, cwd, simulatorPort)
     await eventually(async () => simulator.output().includes('WeChat Pay simulator'), 10_000)
     const service = inTerminal(start, cwd, port)
     await eventually(async () => service.output().includes('admin key'), 10_000)
-    const { stdout: made } = await run('bash', ['-ec', till], { cwd })
+    const { stdout: made } = await run('bash', ['-ec', makeKey], { cwd })
     const { stdout } = await run('bash', ['-ec', guides.replace(/^# \d$/gm, 'echo; echo ¶')], {
       cwd,
     })
@@ -107,6 +111,21 @@ it.each(['README.md', 'README.zh-CN.md'])(
       out_trade_no: 'SIGNED-1',
       status: expect.stringMatching(/^(assigned|pending)$/),
     })
+    const first = shellBlocks(readFileSync(walk, 'utf8').replaceAll(':8080', `:${port}`))
+    expect(first).toHaveLength(1)
+    // Between the first line and the second somebody pays.
+    const script =
+      first[0]?.replace(/^# 1$/m, '').replace(/^# \d$/gm, 'echo; echo ¶; sleep 1') ?? ''
+    const till = { PATH: process.env['PATH'], TILL: JSON.parse(made).key }
+    const { stdout: tried } = await run('bash', ['-ec', script], { cwd, env: till })
+    const [posted, paid, read] = tried.split('¶\n').map(one => JSON.parse(one))
+    expect(posted).toMatchObject({ status: 'assigned' })
+    expect(paid).toMatchObject({ paid_at: expect.any(String) })
+    expect(read).toMatchObject({ too_late: false, attempts: [{ outcome: 'accepted' }] })
+    const bill = await fetch(`http://127.0.0.1:${simulatorPort}/_sim/pay/FIRST-1`, {
+      method: 'POST',
+    })
+    expect(await bill.json()).toMatchObject({ card: { guide_id: posted.guide_id } })
 
     const [hangUp = ''] = /kill -HUP \$\(cat [^)]+\)/.exec(text) ?? []
     expect(statSync(join(cwd, 'data/service.pid')).mode & 0o777).toBe(0o600)

@@ -13,19 +13,22 @@ export type Operation = {
 }
 
 type Told = {
+  security?: object[]
   parameters?: Parameter[]
   requestBody?: { content: Record<string, { schema: Schema }> }
   responses: object
 }
 
-/** What the service says of itself: each operation, and the schemas that they point to. */
+/** What the service says of itself: each operation that asks for a key, and the schemas that they point to. */
 export async function readApi(app: ReturnType<typeof createApp>) {
   const document: {
     paths: Record<string, Record<string, Told>>
     components: { schemas: Record<string, Schema> }
   } = JSON.parse(await (await app.request('/openapi.json')).text())
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, told]) => readOperation(method, path, told)),
+    Object.entries(methods)
+      .filter(([, { security = [] }]) => security.length > 0)
+      .map(([method, told]) => readOperation(method, path, told)),
   )
   return { operations, schemas: document.components.schemas }
 }

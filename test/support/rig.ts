@@ -24,6 +24,7 @@ import { openAccount } from '../../src/wechatpay/account.ts'
 import type { GuideCalls } from '../../src/wechatpay/guides.ts'
 import { parseApiv3Key, parsePrivateKey, parsePublicKey } from '../../src/wechatpay/keys.ts'
 import { accountOf } from './account.ts'
+import { createJudge } from './description.ts'
 
 export type Rig = Awaited<ReturnType<typeof openRig>>
 export type WireOrder = Record<string, unknown> & { status: string; guide_id: string | null }
@@ -147,6 +148,7 @@ export async function openRig(
     report: cause => failures.push(cause),
   }
   const app = createApp(deps)
+  const isPromised = createJudge(createApp(deps))
   const secrets = new Map<Scope, string>()
   for (const scope of ['assign', 'manage', 'admin'] as const) secrets.set(scope, mint({ scope }))
   await assignments.resume()
@@ -168,7 +170,7 @@ export async function openRig(
     return text === '' ? null : JSON.parse(text)
   }
 
-  function request(
+  async function request(
     method: string,
     path: string,
     {
@@ -177,17 +179,19 @@ export async function openRig(
       headers = {},
     }: { body?: unknown; scope?: Scope; headers?: Record<string, string> } = {},
   ): Promise<Response> {
-    return Promise.resolve(
-      app.request(path, {
-        method,
-        headers: {
-          authorization: `Bearer ${secrets.get(scope)}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      }),
-    )
+    const answer = await app.request(path, {
+      method,
+      headers: {
+        authorization: `Bearer ${secrets.get(scope)}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    // All that the tests ask holds the description to account, too.
+    const broken = await isPromised(method, path, answer)
+    if (broken) failures.push(broken)
+    return answer
   }
 
   return {
