@@ -8,6 +8,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'distribution.ts': [],
   'log.ts': [],
   'quick-start.ts': [],
+  'width.ts': [],
   rules: [],
   db: ['errors.ts'],
   mirror: ['rules', 'db', 'errors.ts', 'clock.ts'],
@@ -66,6 +67,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
   demo: [
     'quick-start.ts',
+    'width.ts',
     'service.ts',
     'config.ts',
     'access',
@@ -77,6 +79,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'assignment',
     'ledger',
   ],
+  top: ['config.ts', 'wechatpay', 'errors.ts', 'width.ts'],
   keys: ['quick-start.ts', 'config.ts', 'access', 'db', 'errors.ts'],
   doctor: ['quick-start.ts', 'config.ts', 'wechatpay', 'db', 'clock.ts'],
   backup: ['quick-start.ts', 'config.ts', 'db', 'clock.ts', 'errors.ts'],
