@@ -27,6 +27,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   guides: ['rules', 'mirror', 'wechatpay', 'errors.ts', 'clock.ts'],
   'metrics.ts': ['assignment', 'ledger', 'mirror', 'clock.ts', 'distribution.ts'],
   'order-line.ts': ['assignment', 'ledger'],
+  telemetry: ['config.ts', 'assignment', 'ledger', 'wechatpay'],
   http: [
     'metrics.ts',
     'assignment',
@@ -54,6 +55,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'app.ts',
     'config.ts',
     'order-line.ts',
+    'telemetry',
     'assignment',
     'guides',
     'access',
