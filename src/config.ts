@@ -69,7 +69,7 @@ export function loadConfig(env: Environment): Config {
     windowMs: settingReaders.windowMs(env),
     piiKeyFile: env['PII_KEY_FILE'] || join(dataDir, 'pii.key'),
     upstreamRatePerSecond: settingReaders.upstreamRatePerSecond(env),
-    collector: readCollector(env),
+    collector: settingReaders.collector(env),
     account,
   }
 }
@@ -82,7 +82,7 @@ type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }
 
 /** How each setting is read, by itself: the service stops at the first mistake, the doctor hears them all. */
 export const settingReaders: Readers<
-  Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs' | 'upstreamRatePerSecond'>
+  Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs' | 'upstreamRatePerSecond' | 'collector'>
 > = {
   port: env => wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
   logLevel: env =>
@@ -92,6 +92,7 @@ export const settingReaders: Readers<
     wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
   upstreamRatePerSecond: env =>
     wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', { fallback: 1000, min: 1, max: 10_000 }),
+  collector: env => readCollector(env),
 }
 
 /** Where traces are told (OTLP over HTTP, as JSON). `headers` may hold a secret. */

@@ -122,7 +122,7 @@ function nameOf(seed: Buffer, what: string, digits: number): string {
 }
 
 function lasting(startMs: number, endMs: number) {
-  return { startTimeUnixNano: nanoOf(startMs), endTimeUnixNano: nanoOf(Math.max(startMs, endMs)) }
+  return { startTimeUnixNano: nanoOf(startMs), endTimeUnixNano: nanoOf(endMs) }
 }
 
 /** Microseconds are as fine as a number can tell the time of day. */

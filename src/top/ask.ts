@@ -40,7 +40,7 @@ function sayWhy(cause: unknown): string {
     return `does not answer in ${timeoutMs / 1000} s`
   const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
   if (inner instanceof Error && 'code' in inner && inner.code === 'ECONNREFUSED') {
-    return 'is not there: nobody listens (ECONNREFUSED)'
+    return 'is gone: nobody listens (ECONNREFUSED)'
   }
   return `is not reached: ${sayCause(inner)}`
 }

@@ -90,7 +90,7 @@ function shareLines(shares: readonly Shares[], note: string | null): string[] {
       `store ${storeId} ${name}: ${orders} orders in 24 h`,
       ...guides.map(
         guide =>
-          `  ${padEnd(cut(guide.name, 24), 26)}${guide.count.toFixed(0).padStart(7)} turns  due ${guide.share.toFixed(1).padStart(8)}  ${signed(guide.deviation).padStart(6)}`,
+          `  ${padEnd(cut(guide.name, 36), 38)}${guide.count.toFixed(0).padStart(7)} turns  due ${guide.share.toFixed(1).padStart(8)}  ${signed(guide.deviation).padStart(6)}`,
       ),
     ]),
     ...(note ? ['', note] : []),

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readCollector } from '../../src/config.ts'
+import { checkOthers } from '../../src/doctor/settings.ts'
 import type { Order } from '../../src/ledger/ledger.ts'
 import type { Mirror } from '../../src/mirror/mirror.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
@@ -132,7 +133,7 @@ async function openCollector(listener: RequestListener = (_, response) => respon
 }
 
 describe('an exporter', () => {
-  const limits = { maxQueued: 100, everyMs: 5, timeoutMs: 100, pauseMs: 10 }
+  const limits = { maxQueued: 100, everyMs: 5, timeoutMs: 20_000, pauseMs: 10 }
   const open = (url: string, change = {}) => {
     const said: boolean[] = []
     const tell = (isWell: boolean) => said.push(isWell)
@@ -195,7 +196,7 @@ describe('an exporter', () => {
     'tries again only what it may when the collector %s, and counts what it gives up',
     async (_, listener, why, posts) => {
       const collector = await openCollector(listener)
-      const exporter = open(collector.url)
+      const exporter = open(collector.url, listener === hang ? { timeoutMs: 100 } : {})
       exporter.take(anOrder(), null)
       await eventually(async () => exporter.counts().queued === 0)
       const { dropped, exported } = exporter.counts()
@@ -270,6 +271,7 @@ describe('the settings', () => {
   ])('%j are refused, and no secret is said', (env, why) => {
     expect(() => readCollector(env)).toThrow(why)
     expect(() => readCollector(env)).not.toThrow(/secret/)
+    expect(checkOthers(env)).toMatchObject([{ status: 'fail', found: expect.stringMatching(why) }])
   })
 })
 
