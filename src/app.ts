@@ -24,7 +24,7 @@ import { answerHeaders, answerProblem } from './http/problem.ts'
 import { createReportRoutes } from './http/reports.ts'
 import { createSettingsRoutes } from './http/settings.ts'
 import type { Ledger } from './ledger/ledger.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type TraceCounts } from './metrics.ts'
 import type { GuideImports } from './mirror/guide-imports.ts'
 import type { Guides } from './mirror/guides.ts'
 import type { Mirror } from './mirror/mirror.ts'
@@ -44,6 +44,8 @@ export type AppDeps = {
   waitMs: number
   /** Is told of whatever a caller's request threw. */
   storage: { met(cause: unknown): void; isFull(): boolean; logBytes(): number }
+  /** Null without a trace collector. */
+  traces?: (() => TraceCounts) | null
   /** False while the service starts or stops. */
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */

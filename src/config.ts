@@ -27,6 +27,8 @@ export type Config = {
   /** Keys that names and mobiles are sealed with at rest. */
   piiKeyFile: string
   upstreamRatePerSecond: number
+  /** Null: no traces are told to anybody. */
+  collector: Collector | null
   /** Null: nothing of WECHATPAY_* is set, so this is the demo. */
   account: MerchantAccount | null
 }
@@ -67,6 +69,7 @@ export function loadConfig(env: Environment): Config {
     windowMs: settingReaders.windowMs(env),
     piiKeyFile: readPiiKeyFile(env),
     upstreamRatePerSecond: settingReaders.upstreamRatePerSecond(env),
+    collector: settingReaders.collector(env),
     account,
   }
 }
@@ -83,7 +86,7 @@ type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }
 
 /** How each setting is read, by itself: the service stops at the first mistake, the doctor hears them all. */
 export const settingReaders: Readers<
-  Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs' | 'upstreamRatePerSecond'>
+  Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs' | 'upstreamRatePerSecond' | 'collector'>
 > = {
   port: env => wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
   logLevel: env =>
@@ -93,6 +96,61 @@ export const settingReaders: Readers<
     wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
   upstreamRatePerSecond: env =>
     wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', { fallback: 1000, min: 1, max: 10_000 }),
+  collector: env => readCollector(env),
+}
+
+/** Where traces are told (OTLP over HTTP, as JSON). `headers` may hold a secret. */
+export type Collector = {
+  url: string
+  headers: Readonly<Record<string, string>>
+  serviceName: string
+}
+
+/** By the names that OpenTelemetry gives; null when no endpoint is set, or OTEL_SDK_DISABLED is true. */
+export function readCollector(env: Environment): Collector | null {
+  const base = 'OTEL_EXPORTER_OTLP_ENDPOINT'
+  const own = 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'
+  const name = env[own] ? own : base
+  if (!env[name] || env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true') return null
+  const url = URL.parse(env[name])
+  if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    throw new StartError(`${name} must be an http or https address, such as http://127.0.0.1:4318.`)
+  }
+  const protocol = env['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL'] || env['OTEL_EXPORTER_OTLP_PROTOCOL']
+  if (protocol && protocol !== 'http/json') {
+    throw new StartError(
+      `OTEL_EXPORTER_OTLP_PROTOCOL is ${protocol}, and this service speaks http/json alone; collectors take that at the port of http/protobuf.`,
+    )
+  }
+  if (name === base) url.pathname = `${url.pathname.replace(/\/$/, '')}/v1/traces`
+  return {
+    url: url.href,
+    headers: readHeaders(env, 'OTEL_EXPORTER_OTLP_HEADERS'),
+    serviceName: env['OTEL_SERVICE_NAME'] || 'smartguide-assign',
+  }
+}
+
+/** `name=value,name=value`, values percent-encoded. What is wrong is not said in full: it may be a secret. */
+function readHeaders(env: Environment, name: string): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const pair of (env[name] ?? '').split(',')) {
+    if (pair.trim() === '') continue
+    const [, key, text] = /^\s*([\w!#$&'*+.^`|~-]+)\s*=\s*([\x21-\x7e ]*?)\s*$/.exec(pair) ?? []
+    const value = decoded(text)
+    if (!key || value === null || !/^[\x20-\x7e]*$/.test(value)) {
+      throw new StartError(`${name} must be name=value pairs with commas between them.`)
+    }
+    headers[key.toLowerCase()] = value
+  }
+  return headers
+}
+
+function decoded(text: string | undefined): string | null {
+  try {
+    return text === undefined ? null : decodeURIComponent(text)
+  } catch {
+    return null
+  }
 }
 
 /** An account in the parts that a setting each tells. */

@@ -6,6 +6,13 @@ import type { Spread } from './distribution.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import type { Mirror } from './mirror/mirror.ts'
 
+/** Orders whose traces the collector was told of, or was not, by why. */
+export type TraceCounts = {
+  exported: number
+  dropped: Readonly<Record<string, number>>
+  queued: number
+}
+
 export type Metrics = { readonly contentType: string; text(): Promise<string> }
 
 /** What operators watch, in the text format of Prometheus; each number is read when it is asked for. */
@@ -15,6 +22,7 @@ export function createMetrics({
   ledger,
   clock,
   storage,
+  traces = null,
   isReady,
 }: {
   mirror: Mirror
@@ -22,6 +30,7 @@ export function createMetrics({
   ledger: Ledger
   clock: Clock
   storage: { isFull(): boolean; logBytes(): number }
+  traces?: (() => TraceCounts) | null
   isReady(): boolean
 }): Metrics {
   const registry = new Registry()
@@ -211,6 +220,7 @@ export function createMetrics({
       this.set(Number(isReady() && !storage.isFull()))
     },
   })
+  if (traces) registerTraces(registers, traces)
   const turns = monitorEventLoopDelay({ resolution: lagResolutionMs })
   turns.enable()
   new Gauge({
@@ -253,6 +263,36 @@ export function createMetrics({
 }
 
 const lagResolutionMs = 10
+
+function registerTraces(registers: Registry[], traces: () => TraceCounts): void {
+  new Counter({
+    name: 'smartguide_traces_exported_total',
+    help: 'Orders whose trace the collector took.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(traces().exported)
+    },
+  })
+  new Counter({
+    name: 'smartguide_traces_dropped_total',
+    help: 'Orders whose trace was given up: the queue was full, the collector refused it or was not reached, or the process stopped.',
+    labelNames: ['why'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [why, count] of Object.entries(traces().dropped)) this.inc({ why }, count)
+    },
+  })
+  new Gauge({
+    name: 'smartguide_traces_queued',
+    help: 'Orders whose trace the collector has not taken yet.',
+    registers,
+    collect() {
+      this.set(traces().queued)
+    },
+  })
+}
 
 /** A histogram that was counted elsewhere. */
 function registerSpread(

@@ -25,6 +25,6 @@ export function orderLine(order: Order, inHand: InHand | null) {
     },
     upstream_request_ids: attempts.flatMap(({ request_id }) => request_id ?? []),
     request_id: inHand?.origin?.requestId ?? null,
-    trace_id: inHand?.origin?.traceId ?? null,
+    trace_id: inHand?.origin?.trace?.traceId ?? null,
   }
 }

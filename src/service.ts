@@ -86,8 +86,13 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     failed,
   })
 
+  const traces = await openTraces(config, log)
   const ledger = openLedger(db, order => {
-    if (log.isLevelEnabled('info')) log.info(orderLine(order, assignments.inHand(order)), 'order')
+    const isLogged = log.isLevelEnabled('info')
+    if (!isLogged && !traces) return
+    const inHand = assignments.inHand(order)
+    if (isLogged) log.info(orderLine(order, inHand), 'order')
+    traces?.take(order, inHand)
   })
   const assignments = createAssignments({
     ledger,
@@ -98,6 +103,7 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     windowMs: config.windowMs,
     ratePerSecond: config.upstreamRatePerSecond,
     noted: (order, attempt, outcome) => {
+      traces?.noted(order, attempt, outcome)
       if (outcome.kind === 'accepted') return
       log.warn(
         { out_trade_no: order.outTradeNo, store_id: order.storeId, attempt, outcome },
@@ -129,6 +135,7 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     merchant: account,
     waitMs: config.waitMs,
     storage: db.storage,
+    traces: traces?.counts ?? null,
     isReady: () => ready,
     report: (cause, requestId) => log.error({ err: cause, request_id: requestId }, 'defect'),
   })
@@ -182,13 +189,28 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
       const registryEnded = registry.stop()
       await traffic.end(leftMs)
       await within(Promise.all([assignments.drain(), registryEnded]), leftMs())
-      await within(upstream.close(), Math.min(1000, leftMs()))
+      await Promise.all([
+        within(upstream.close(), Math.min(1000, leftMs())),
+        traces?.close(Math.min(1000, leftMs())),
+      ])
       clearInterval(keeping)
       keepUsed()
       db.$client.close()
       lock.release()
     },
   }
+}
+
+/** Null when no collector is named; then nothing of it is loaded. */
+async function openTraces({ collector }: Config, log: Log) {
+  if (collector === null) return null
+  const { openExporter } = await import('./telemetry/exporter.ts')
+  return openExporter(collector, {
+    tell(isWell, why) {
+      if (isWell) log.info('the trace collector takes traces again')
+      else log.warn({ why }, 'the trace collector takes no traces; orders are not held up')
+    },
+  })
 }
 
 /** After a sync that failed nobody is answered any more, not even that it failed: the next start reads what there is. */

@@ -75,6 +75,7 @@ describe('the house', () => {
       'locked.ts',
       'main.ts',
       'simulator/main.ts',
+      'top/main.ts',
     ])
   })
 

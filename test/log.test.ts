@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { traceIdOf } from '../src/http/trace-context.ts'
+import { readTraceparent } from '../src/http/trace-context.ts'
 import { createLines } from '../src/log.ts'
 import { eventually, openRig, type Rig, readJson } from './support/rig.ts'
 
@@ -95,7 +95,7 @@ it.each([
   ['张三', null],
   [undefined, null],
 ])('of the traceparent %s the trace is %s', (header, traceId) => {
-  expect(traceIdOf(header)).toBe(traceId)
+  expect(readTraceparent(header)?.traceId ?? null).toBe(traceId)
 })
 
 describe('the lines', () => {

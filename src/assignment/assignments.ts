@@ -19,8 +19,11 @@ import { createShares } from './shares.ts'
 /** An order as it was posted, its merchant known. */
 export type PostedOrder = OrderKey & PostedFacts
 
-/** Which request posted an order, and of which trace it is (W3C Trace Context). */
-export type Origin = { requestId: string; traceId: string | null }
+/** The caller's place in a trace (W3C Trace Context); one that is not sampled is recorded by nobody. */
+export type TraceParent = { traceId: string; spanId: string; isSampled: boolean }
+
+/** Which request posted an order, and of which trace it is. */
+export type Origin = { requestId: string; trace: TraceParent | null }
 
 /** What is known of an order beside its row, while it is in hand. `recordedMs`: from its arrival until it was on the disk. */
 export type InHand = { origin: Origin | null; recordedMs: number | null }

@@ -18,6 +18,7 @@ async function main(): Promise<number> {
     upstreamRatePerSecond: 1000,
     waitMs: 800,
     windowMs: 600_000,
+    collector: null,
     account: null,
   } as const
   const interrupted = exitCodeOfSignal()

@@ -1,7 +1,7 @@
+import { padEnd } from '../width.ts'
 import type { Demo } from './demo.ts'
 import { seedClosedStore } from './seed.ts'
 import { closedStore, demoStores, regular } from './shop.ts'
-import { padEnd } from './width.ts'
 
 type Assignment = { status: string; guide_id: string | null; reason: string }
 type Posted = { store_id: number; member_id?: string; guide_id?: string; amount: number }

@@ -14,7 +14,7 @@ import { answerPost } from './order-view.ts'
 import { postedSchema, readPosted } from './orders.ts'
 import { readPrefer } from './prefer.ts'
 import { answerHeaders, tellProblem } from './problem.ts'
-import { traceIdOf } from './trace-context.ts'
+import { readTraceparent } from './trace-context.ts'
 
 /** The headers that the posting of an order looks at, each once. */
 type Headers = Map<string, string>
@@ -115,7 +115,7 @@ export function createExpressLane({
           ...readPosted(posted),
         },
         prefer.waitMs,
-        { requestId, traceId: traceIdOf(headers.get('traceparent')) },
+        { requestId, trace: readTraceparent(headers.get('traceparent')) },
       )
       const answer = answerPost(order, prefer, posted.sub_mchid, isReplay)
       answer.headers['content-type'] = 'application/json'

@@ -27,7 +27,7 @@ import { authorOf } from './manager.ts'
 import { answerPost, assignmentSchema, orderSchema, viewOrder } from './order-view.ts'
 import { type Prefer, readPrefer } from './prefer.ts'
 import { problems } from './problem.ts'
-import { traceIdOf } from './trace-context.ts'
+import { readTraceparent } from './trace-context.ts'
 
 export const outTradeNoSchema = matching(
   /^[0-9A-Za-z_\-|*!@]{1,32}$/,
@@ -170,7 +170,7 @@ export function createOrderRoutes({
           prefer.waitMs,
           {
             requestId: context.var.requestId,
-            traceId: traceIdOf(context.req.header('traceparent')),
+            trace: readTraceparent(context.req.header('traceparent')),
           },
         )
         return answer(context, order, posted.sub_mchid, prefer, isReplay)

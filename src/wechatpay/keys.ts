@@ -5,7 +5,7 @@ import {
   type KeyObject,
   X509Certificate,
 } from 'node:crypto'
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from 'node:fs'
 
 /** A key or key file that cannot be used; the message is one sentence for whoever configured it. */
 export class KeyError extends Error {
@@ -17,9 +17,10 @@ const maxPathLength = 1024
 
 /** The text of a file that its owner alone may read: a private key, an APIv3 key. Throws KeyError. */
 export function readSecretFile(path: string): string {
-  return readSmallFile(path, mode => {
+  return readSmallFile(path, stats => {
+    const { mode } = stats
     // Windows keeps no such bits: there every file says 0o666.
-    if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
+    if (process.platform !== 'win32' && (mode & 0o077) !== 0 && !isHandedByRoot(stats)) {
       const octal = (mode & 0o777).toString(8)
       throw new KeyError(
         `${path} is open to other users (mode ${octal}); make it private with chmod 600.`,
@@ -28,23 +29,28 @@ export function readSecretFile(path: string): string {
   })
 }
 
+/** A credential of systemd is root's and read-only; its reader stands in an ACL, which shows as a right of the group. */
+function isHandedByRoot({ mode, uid, gid }: Stats): boolean {
+  return uid === 0 && gid === 0 && (mode & 0o777) === 0o440
+}
+
 /** The text of a public key's file. Throws KeyError. */
 export function readPublicFile(path: string): string {
   return readSmallFile(path, () => {})
 }
 
 // Checked on the open file, so that what was checked is what is read.
-function readSmallFile(path: string, checkMode: (mode: number) => void): string {
+function readSmallFile(path: string, check: (stats: Stats) => void): string {
   let file: number | null = null
   try {
     // Opening a pipe would wait for its writer, and all orders with it.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const stats = fstatSync(file)
-    const { mode, size } = stats
+    const { size } = stats
     if (!stats.isFile() && !stats.isDirectory()) {
       throw new KeyError(`${path} is no ordinary file.`)
     }
-    checkMode(mode)
+    check(stats)
     if (size > maxFileBytes) throw new KeyError(`${path} is too large to be a key.`)
     return readFileSync(file, 'utf8')
   } catch (error) {

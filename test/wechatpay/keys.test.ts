@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -116,6 +116,22 @@ describe('a key file', () => {
     chmodSync(file, mode)
     expect(readSecretFile(file)).toBe(privatePem)
   })
+
+  it.runIf(process.getuid?.() === 0)(
+    'that systemd hands on is read, and no other of that mode',
+    () => {
+      chmodSync(file, 0o440)
+      expect(readSecretFile(file)).toBe(privatePem)
+      for (const [uid, gid] of [
+        [0, 1],
+        [1, 0],
+      ] as const) {
+        chownSync(file, uid, gid)
+        expect(complaint(() => readSecretFile(file))).toContain('is open to other users (mode 440)')
+      }
+      chownSync(file, 0, 0)
+    },
+  )
 
   it.each([0o640, 0o604, 0o644, 0o620, 0o660, 0o666])(
     'that others can reach is refused as a secret, not as a public key (mode %d)',
