@@ -78,21 +78,27 @@ describe('the database', () => {
   })
 
   it.each([
-    ['a migration was edited', "UPDATE __drizzle_migrations SET hash = 'edited'"],
+    [
+      'a migration was edited',
+      'another',
+      "UPDATE __drizzle_migrations SET hash = 'edited' WHERE created_at = (SELECT max(created_at) FROM __drizzle_migrations)",
+    ],
     [
       'a newer version migrated it',
+      'a newer',
       "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('newer', 9999999999999)",
     ],
     [
       'an older migration was slipped in',
+      'another',
       "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('older', 1)",
     ],
-  ])('is refused with a sentence when %s, and is not touched', (_, sql) => {
+  ])('is refused with a sentence when %s, and is not touched', (_, version, sql) => {
     openDatabase(path).$client.close()
     meddle(sql)
     const before = readFileSync(path)
     expect(refusal(() => openDatabase(path))).toBe(
-      `The database ${path} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
+      `The database ${path} was migrated by ${version} version of this service: start that version, or restore a backup made by this one.`,
     )
     expect(readFileSync(path).equals(before)).toBe(true)
   })
