@@ -41,7 +41,12 @@ export type AppDeps = {
   merchant: { mode: 'direct' | 'partner'; mchid: string }
   waitMs: number
   /** Is told of whatever a caller's request threw. */
-  storage: { met(cause: unknown): void; isFull(): boolean; logBytes(): number }
+  storage: {
+    met(cause: unknown): void
+    isFull(): boolean
+    logBytes(): number
+    backedUpAtMs(): number | null
+  }
   /** False while the service starts or stops. */
   isReady(): boolean
   /** A defect of ours that a caller met, with the id of the request. */

@@ -1,10 +1,11 @@
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync, realpathSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import Database from 'better-sqlite3'
 import { checkWhole } from '../db/check-whole.ts'
 import { copyWhole } from '../db/copy-whole.ts'
 import { migratedBy, selectApplied } from '../db/migrations.ts'
 import { damaged, sayUnusable } from '../db/refusals.ts'
+import { backedUpEnd } from '../db/storage.ts'
 import { StartError } from '../errors.ts'
 
 /**
@@ -25,6 +26,7 @@ export function backUp(dataDir: string, file: string): void {
     try {
       source.pragma('trusted_schema = OFF')
       copyWhole(source, file, making, checkBackup)
+      writeFileSync(`${path}${backedUpEnd}`, `${file}\n`, { mode: 0o600 })
     } finally {
       source.close()
     }

@@ -24,7 +24,7 @@ const folder = fileURLToPath(new URL('../../migrations', import.meta.url))
 const { entries }: { entries: { tag: string; when: number }[] } = JSON.parse(
   readFileSync(join(folder, 'meta/_journal.json'), 'utf8'),
 )
-/** How many places are tried with a real kill; all of them are tried with the files as they are there. */
+/** How many places of each database are tried with a real kill; all are tried with the files as they are there. */
 const kills = Number(process.env['MIGRATION_KILLS'] ?? 1)
 const memory = '/dev/shm'
 
