@@ -5,6 +5,7 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { printFacts } from '../src/assignment/facts.ts'
 import { lookAround, resolve } from '../src/assignment/resolve.ts'
 import { openDatabase } from '../src/db/open.ts'
 import { openLedger } from '../src/ledger/ledger.ts'
@@ -28,6 +29,16 @@ async function measure(): Promise<void> {
   const path = join(dataDir, 'smartguide.db')
   const { db, record } = openShop(path)
   await Promise.all(Array.from({ length: 1000 }, record))
+  const attempt = {
+    at_ms: Date.now(),
+    host: 'api.mch.weixin.qq.com',
+    ms: 87,
+    outcome: 'accepted',
+    request_id: '08F78BB3AF0610D90318D8A3A2DC0228A6E201',
+  }
+  db.$client
+    .prepare('UPDATE orders SET attempt_count = 1, attempts = ?')
+    .run(JSON.stringify([attempt]))
   copyOrders(db.$client, orders - 1000)
   db.$client.pragma('wal_checkpoint(TRUNCATE)')
   say('database', `${mebibytes(path)} MiB, ${orders} orders`)
@@ -82,7 +93,7 @@ function openShop(path: string) {
       test: false,
     }
     const around = lookAround(mirror, store, facts, nowMs, 600_000)
-    const order = { ...facts, merchant, facts: '{}' }
+    const order = { ...facts, merchant, facts: printFacts(facts) }
     return ledger.record(order, view => resolve(facts, around, view))
   }
   return { db, record }

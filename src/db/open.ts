@@ -33,7 +33,7 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
     const db = prepareDatabase(client)
     // A log that begins anew holds nothing of a transaction that was cut off. Emptied, for SQLite goes on with one whose
     // first transaction that was, and what it left behind would look like damage after the next power cut.
-    client.pragma('wal_checkpoint(TRUNCATE)')
+    emptyLog(client)
     return Object.assign(db, {
       storage: watchStorage(client, watch),
       changes: openChangeLog(client),
@@ -41,6 +41,14 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
   } catch (cause) {
     throw sayUnusable(cause, path)
   }
+}
+
+/** As far as nobody reads it: whoever replicates the database has it open all the time, and is not waited for. */
+function emptyLog(client: Database.Database): void {
+  const timeoutMs = client.pragma('busy_timeout', { simple: true })
+  client.pragma('busy_timeout = 100')
+  client.pragma('wal_checkpoint(TRUNCATE)')
+  client.pragma(`busy_timeout = ${timeoutMs}`)
 }
 
 /** What a restore calls the backup from when the database is being exchanged until it is. */

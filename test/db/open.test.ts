@@ -62,6 +62,22 @@ describe('the database', () => {
     }
   })
 
+  it('does not wait for one who reads it all the time, as a replicator does', () => {
+    openDatabase(path).$client.close()
+    meddle("INSERT INTO books VALUES (1, 'orders', '{}')")
+    const reader = new Database(path)
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM books').all()
+    const writer = new Database(path)
+    writer.exec("INSERT INTO books VALUES (2, 'orders', '{}')")
+    const startMs = performance.now()
+    const db = openDatabase(path)
+    expect(performance.now() - startMs).toBeLessThan(3000)
+    expect(db.$client.pragma('busy_timeout', { simple: true })).toBe(5000)
+    expect(db.$client.prepare('SELECT count(*) FROM books').pluck().get()).toBe(2)
+    for (const one of [db.$client, writer, reader]) one.close()
+  })
+
   it('is made with its directory, and is as it was when it is opened again', () => {
     path = join(directory.path, 'not', 'yet', 'there.db')
     const db = openDatabase(path)
