@@ -147,7 +147,8 @@ describe.each([
     for (const [at = ''] of states.values()) expectRecovered(join(places, at))
   })
 
-  it(
+  // One is enough, unless more is asked for: the files are the same at a kill.
+  it.runIf(kills > 1 || count === 1)(
     'kill -9 in fact',
     async () => {
       const probe = join(scratch, 'probe')
@@ -168,7 +169,7 @@ describe.each([
         )
       }
     },
-    10_000 + kills * 4000,
+    60_000 + kills * 4000,
   )
 })
 
