@@ -43,7 +43,12 @@ export type AppDeps = {
   merchant: { mode: 'direct' | 'partner'; mchid: string }
   waitMs: number
   /** Is told of whatever a caller's request threw. */
-  storage: { met(cause: unknown): void; isFull(): boolean; logBytes(): number }
+  storage: {
+    met(cause: unknown): void
+    isFull(): boolean
+    logBytes(): number
+    backedUpAtMs(): number | null
+  }
   /** Null without a trace collector. */
   traces?: (() => TraceCounts) | null
   /** False while the service starts or stops. */

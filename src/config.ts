@@ -29,6 +29,8 @@ export type Config = {
   upstreamRatePerSecond: number
   /** Null: no traces are told to anybody. */
   collector: Collector | null
+  /** How old a settled order becomes before it is removed; null: none is. */
+  retentionMs: number | null
   /** Null: nothing of WECHATPAY_* is set, so this is the demo. */
   account: MerchantAccount | null
 }
@@ -70,6 +72,7 @@ export function loadConfig(env: Environment): Config {
     piiKeyFile: readPiiKeyFile(env),
     upstreamRatePerSecond: settingReaders.upstreamRatePerSecond(env),
     collector: settingReaders.collector(env),
+    retentionMs: settingReaders.retentionMs(env),
     account,
   }
 }
@@ -86,7 +89,16 @@ type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }
 
 /** How each setting is read, by itself: the service stops at the first mistake, the doctor hears them all. */
 export const settingReaders: Readers<
-  Pick<Config, 'port' | 'logLevel' | 'waitMs' | 'windowMs' | 'upstreamRatePerSecond' | 'collector'>
+  Pick<
+    Config,
+    | 'port'
+    | 'logLevel'
+    | 'waitMs'
+    | 'windowMs'
+    | 'upstreamRatePerSecond'
+    | 'retentionMs'
+    | 'collector'
+  >
 > = {
   port: env => wholeNumber(env, 'PORT', { fallback: 8080, min: 0, max: 65_535 }),
   logLevel: env =>
@@ -96,6 +108,11 @@ export const settingReaders: Readers<
     wholeNumber(env, 'ASSIGN_WINDOW_SECONDS', { fallback: 600, min: 1, max: 86_400 }) * 1000,
   upstreamRatePerSecond: env =>
     wholeNumber(env, 'UPSTREAM_RATE_PER_SECOND', { fallback: 1000, min: 1, max: 10_000 }),
+  // Caps, carts and late closings reach back some days.
+  retentionMs: env =>
+    env['RETENTION_DAYS']
+      ? wholeNumber(env, 'RETENTION_DAYS', { fallback: 7, min: 7, max: 36_500 }) * 86_400_000
+      : null,
   collector: env => readCollector(env),
 }
 

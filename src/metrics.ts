@@ -29,7 +29,7 @@ export function createMetrics({
   assignments: Assignments
   ledger: Ledger
   clock: Clock
-  storage: { isFull(): boolean; logBytes(): number }
+  storage: { isFull(): boolean; logBytes(): number; backedUpAtMs(): number | null }
   traces?: (() => TraceCounts) | null
   isReady(): boolean
 }): Metrics {
@@ -202,6 +202,25 @@ export function createMetrics({
     registers,
     collect() {
       this.set(storage.logBytes())
+    },
+  })
+  new Gauge({
+    name: 'smartguide_backup_last_success_timestamp_seconds',
+    help: 'When npm run backup last made a copy of the database, in seconds since 1970; absent before the first.',
+    registers,
+    collect() {
+      const atMs = storage.backedUpAtMs()
+      if (atMs === null) this.remove()
+      else this.set(atMs / 1000)
+    },
+  })
+  new Counter({
+    name: 'smartguide_orders_purged_total',
+    help: 'Orders removed since the start, because they were older than RETENTION_DAYS.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(ledger.purged())
     },
   })
   new Gauge({

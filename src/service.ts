@@ -17,6 +17,7 @@ import { discreet } from './guides/discreet.ts'
 import { createRegistry } from './guides/registry.ts'
 import { openHistory } from './ledger/history.ts'
 import { openLedger } from './ledger/ledger.ts'
+import { createRetention } from './ledger/retention.ts'
 import { openSandbox } from './ledger/sandbox.ts'
 import type { Log } from './log.ts'
 import { openCertificates } from './mirror/certificates.ts'
@@ -112,6 +113,17 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     },
     failed,
   })
+  const retention = createRetention({
+    db,
+    ledger,
+    clock,
+    keepMs: config.retentionMs,
+    done({ orders, stores, beforeMs, ms }) {
+      const before = new Date(beforeMs).toISOString()
+      log.info({ orders, stores, before, ms: Math.round(ms) }, 'old orders removed')
+    },
+    failed,
+  })
   let reloading = Promise.resolve()
   let nextReload: Promise<void> | null = null
   let ready = false
@@ -147,6 +159,7 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
   ready = true
   const endCheck = db.storage.checkBeside()
   registry.start()
+  retention.start()
   const keepUsed = () => {
     try {
       keys.keepUsed()
@@ -186,9 +199,9 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
       const leftMs = () => Math.max(0, endsAtMs - performance.now())
       endCheck()
       // At once: who waits for a sync or an import would hold up the stop.
-      const registryEnded = registry.stop()
+      const othersEnded = Promise.all([registry.stop(), retention.stop()])
       await traffic.end(leftMs)
-      await within(Promise.all([assignments.drain(), registryEnded]), leftMs())
+      await within(Promise.all([assignments.drain(), othersEnded]), leftMs())
       await Promise.all([
         within(upstream.close(), Math.min(1000, leftMs())),
         traces?.close(Math.min(1000, leftMs())),

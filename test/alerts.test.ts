@@ -50,6 +50,8 @@ const health: Record<string, string> = {
   smartguide_storage_full: steady(0),
   smartguide_guides_age_seconds: steady(6 * 3600),
   smartguide_wal_bytes: steady(8e6),
+  // The trial begins at the second 0.
+  smartguide_backup_last_success_timestamp_seconds: steady(0),
   'smartguide_event_loop_lag_seconds{quantile="0.99"}': steady(0.01),
   'smartguide_event_loop_lag_seconds{quantile="1"}': steady(0.3),
   smartguide_orders_pending_expiry_seconds: steady(590),
@@ -158,6 +160,11 @@ const planted: Planted[] = [
     fires: ['SmartguideGuidesOld'],
   },
   {
+    title: 'a backup of the day before yesterday',
+    series: { smartguide_backup_last_success_timestamp_seconds: steady(-22 * 3600) },
+    fires: ['SmartguideBackupOld'],
+  },
+  {
     title: 'a log that grows',
     series: { smartguide_wal_bytes: steady(4e8) },
     fires: ['SmartguideWalLarge'],
@@ -263,8 +270,9 @@ it('the alerts and the dashboard ask for what /metrics tells, and for nothing el
     await rig.assign('A', { store_id: 1001 })
     await rig.assign('B', { store_id: 1001 }, { prefer: 'respond-async' })
     const { names } = await scrape(rig)
-    // Told only while an order is pending, and after a first sync.
+    // Told only while an order is pending, after a first sync, and after a first backup.
     names.add('smartguide_orders_pending_expiry_seconds').add('smartguide_guides_age_seconds')
+    names.add('smartguide_backup_last_success_timestamp_seconds')
     const asked = (text: string) => text.match(/\b(smartguide|process)_\w+/g) ?? []
     expect(asked(rules).filter(name => !names.has(name))).toEqual([])
     expect(asked(dashboard).filter(name => !names.has(name))).toEqual([])

@@ -1,17 +1,11 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { existsSync, realpathSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import Database from 'better-sqlite3'
 import { checkWhole } from '../db/check-whole.ts'
-import { migratedBy, selectApplied } from '../db/open.ts'
+import { copyWhole } from '../db/copy-whole.ts'
+import { migratedBy, selectApplied } from '../db/migrations.ts'
 import { damaged, sayUnusable } from '../db/refusals.ts'
+import { backedUpEnd } from '../db/storage.ts'
 import { StartError } from '../errors.ts'
 
 /**
@@ -28,27 +22,16 @@ export function backUp(dataDir: string, file: string): void {
   }
   const making = join(dirname(resolve(file)), `.${basename(file)}.${process.pid}`)
   try {
-    copyInto(path, making)
-    checkBackup(making)
-    sync(making)
-    renameSync(making, file)
-    sync(dirname(making))
+    const source = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 })
+    try {
+      source.pragma('trusted_schema = OFF')
+      copyWhole(source, file, making, checkBackup)
+      writeFileSync(`${path}${backedUpEnd}`, `${file}\n`, { mode: 0o600 })
+    } finally {
+      source.close()
+    }
   } catch (cause) {
     throw sayUnusable(cause, path)
-  } finally {
-    rmSync(making, { force: true })
-  }
-}
-
-function copyInto(path: string, making: string): void {
-  // Made first, so that nobody else may read it from the first byte on.
-  closeSync(openSync(making, 'wx', 0o600))
-  const source = new Database(path, { readonly: true, fileMustExist: true, timeout: 5000 })
-  try {
-    source.pragma('trusted_schema = OFF')
-    source.prepare('VACUUM INTO ?').run(making)
-  } finally {
-    source.close()
   }
 }
 
@@ -73,11 +56,4 @@ export function checkBackup(file: string): void {
   } finally {
     client.close()
   }
-}
-
-/** On the disk, and not on its way there; of a directory its names. */
-export function sync(path: string): void {
-  const file = openSync(path, 'r')
-  fsyncSync(file)
-  closeSync(file)
 }

@@ -11,10 +11,11 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import type { Clock } from '../clock.ts'
+import { sync } from '../db/copy-whole.ts'
 import { restoringEnd, takeDataDir } from '../db/open.ts'
 import { damaged, sayUnusable } from '../db/refusals.ts'
 import { StartError } from '../errors.ts'
-import { checkBackup, sync } from './backup.ts'
+import { checkBackup } from './backup.ts'
 
 /** `kept` is where the database of before is now; null when there was none. */
 export type Restored = { kept: string | null; orders: number; pending: number }

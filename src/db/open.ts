@@ -1,22 +1,11 @@
-import { createHash } from 'node:crypto'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import Database from 'better-sqlite3'
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
-import { migrate } from 'drizzle-orm/better-sqlite3/migrator'
 import { StartError, startExitCode, storageFaultOf } from '../errors.ts'
 import { type ChangeLog, openChangeLog } from './change-log.ts'
 import { checkWhole, isCheckedAtOnce } from './check-whole.ts'
+import { keepBeforeMigrating, migrate, migratedBy, selectApplied } from './migrations.ts'
 import { damaged, diskExitCode, sayUnusable } from './refusals.ts'
 import { type Storage, type StorageWatch, watchStorage } from './storage.ts'
 import { brokenLog } from './write-ahead-log.ts'
@@ -27,10 +16,9 @@ export type Db = BetterSQLite3Database<Record<string, never>> & {
   changes: ChangeLog
 }
 
-const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url))
-
 /**
- * Opens the service's database, makes it durable and brings it up to the newest migration.
+ * Opens the service's database, makes it durable and brings it up to the newest migration, with a copy beside it of how
+ * it was.
  *
  * @throws StartError when the file cannot be opened, is damaged, or was migrated by other code
  */
@@ -45,7 +33,7 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
     const db = prepareDatabase(client)
     // A log that begins anew holds nothing of a transaction that was cut off. Emptied, for SQLite goes on with one whose
     // first transaction that was, and what it left behind would look like damage after the next power cut.
-    client.pragma('wal_checkpoint(TRUNCATE)')
+    emptyLog(client)
     return Object.assign(db, {
       storage: watchStorage(client, watch),
       changes: openChangeLog(client),
@@ -53,6 +41,14 @@ export function openDatabase(path: string, watch?: StorageWatch): Db {
   } catch (cause) {
     throw sayUnusable(cause, path)
   }
+}
+
+/** As far as nobody reads it: whoever replicates the database has it open all the time, and is not waited for. */
+function emptyLog(client: Database.Database): void {
+  const timeoutMs = client.pragma('busy_timeout', { simple: true })
+  client.pragma('busy_timeout = 100')
+  client.pragma('wal_checkpoint(TRUNCATE)')
+  client.pragma(`busy_timeout = ${timeoutMs}`)
 }
 
 /** What a restore calls the backup from when the database is being exchanged until it is. */
@@ -94,17 +90,17 @@ function prepareDatabase(client: Database.Database): BetterSQLite3Database & {
   setPragmas(client)
   const why = isCheckedAtOnce(client) ? checkWhole(client) : null
   if (why !== null) throw damaged(client.name, why)
-  const db = drizzle(client)
-  migrate(db, { migrationsFolder })
+  keepBeforeMigrating(client, Date.now())
+  migrate(client)
   const missing = missingFrom(client)
   if (missing !== undefined) throw damaged(client.name, `${missing} is missing`)
-  return db
+  return drizzle(client)
 }
 
 /** A table, column or index that the migrations make and the database has not. */
 function missingFrom(client: Database.Database): string | undefined {
   const model = new Database(':memory:')
-  migrate(drizzle(model), { migrationsFolder })
+  migrate(model)
   const partsOf = (of: Database.Database) => of.prepare<[], string>(selectParts).pluck().all()
   const parts = new Set(partsOf(client))
   const missing = partsOf(model).find(part => !parts.has(part))
@@ -139,7 +135,6 @@ export function setPragmas(client: Database.Database): void {
   }
 }
 
-// drizzle's migrate() skips edited and out-of-order migrations without a word.
 function refuseForeign(client: Database.Database): void {
   const known = client.prepare<[], string>('SELECT name FROM sqlite_master').pluck().all()
   if (known.length === 0) return
@@ -149,36 +144,11 @@ function refuseForeign(client: Database.Database): void {
     )
   }
   const applied = client.prepare<[], string>(selectApplied).pluck().all()
-  if (migratedBy(applied) === 'us') return
+  const by = migratedBy(applied)
+  if (by === 'us') return
   throw new StartError(
-    `The database ${client.name} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
+    `The database ${client.name} was migrated by ${by === 'newer' ? 'a newer' : 'another'} version of this service: start that version, or restore a backup made by this one.`,
   )
-}
-
-export const selectApplied = 'SELECT hash FROM __drizzle_migrations ORDER BY created_at'
-
-/** Whose migrations these are: ours (perhaps not all of them yet), those of a newer program, or of another line. */
-export function migratedBy(applied: readonly string[]): 'us' | 'newer' | 'other' {
-  const ours = migrationHashes()
-  if (applied.every((hash, index) => hash === ours[index])) return 'us'
-  return ours.every((hash, index) => hash === applied[index]) ? 'newer' : 'other'
-}
-
-/** Whether there is no migration to bring. */
-export function isNewest(client: Database.Database): boolean {
-  const applied = client.prepare<[], string>(selectApplied).pluck().all()
-  return migratedBy(applied) === 'us' && applied.length === migrationHashes().length
-}
-
-function migrationHashes(): string[] {
-  return readdirSync(migrationsFolder)
-    .filter(name => name.endsWith('.sql'))
-    .sort()
-    .map(name =>
-      createHash('sha256')
-        .update(readFileSync(join(migrationsFolder, name), 'utf8'))
-        .digest('hex'),
-    )
 }
 
 export class DataDirInUse extends StartError {}

@@ -16,6 +16,8 @@ export type Storage = {
   isFull(): boolean
   /** Of the write-ahead log. */
   logBytes(): number
+  /** When the last backup was made, in milliseconds since 1970; null: none that is known. */
+  backedUpAtMs(): number | null
   /** Checks a file that was too large for the start, in a process of its own; the returned function ends that. */
   checkBeside(): () => void
 }
@@ -28,6 +30,9 @@ export type StorageWatch = {
   /** The file was too large for the start, and no process may be started to check it. */
   unchecked(): void
 }
+
+/** What is touched beside the database after each backup of it. */
+export const backedUpEnd = '.backed-up'
 
 const probeEveryMs = 1000
 const checkScript = fileURLToPath(new URL('check-whole.ts', import.meta.url))
@@ -78,6 +83,8 @@ export function watchStorage(client: Database.Database, watch: StorageWatch = ig
     wrote: checkpoints.wrote,
     isFull: () => probing !== null,
     logBytes: () => statSync(`${client.name}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+    backedUpAtMs: () =>
+      statSync(`${client.name}${backedUpEnd}`, { throwIfNoEntry: false })?.mtimeMs ?? null,
     checkBeside() {
       if (isCheckedAtOnce(client)) return () => {}
       if (process.permission?.has('child') === false) {

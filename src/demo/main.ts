@@ -16,6 +16,7 @@ async function main(): Promise<number> {
     adminKeyFile: join(dataDir, 'admin.key'),
     piiKeyFile: join(dataDir, 'pii.key'),
     upstreamRatePerSecond: 1000,
+    retentionMs: null,
     waitMs: 800,
     windowMs: 600_000,
     collector: null,

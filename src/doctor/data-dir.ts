@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs
 import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
-import { migratedBy, selectApplied } from '../db/open.ts'
+import { migratedBy, selectApplied } from '../db/migrations.ts'
 import { type Check, fail, ok, saidBy, warn } from './check.ts'
 
 const mebibyte = 1024 * 1024

@@ -197,6 +197,9 @@ const verifiedSchema = z
     ok: z.boolean(),
     checked: z.int(),
     faults: z.array(z.object({ out_trade_no: z.string().nullable(), what: z.string() })),
+    purged: z.object({ orders: z.int(), until: z.string() }).optional().openapi({
+      description: 'Orders removed for their age: counted in, and not checked any more.',
+    }),
   })
   .openapi('Verified')
 

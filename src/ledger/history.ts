@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import type { DocumentVersions } from '../rules/decide.ts'
 import type { Standings } from '../rules/logged.ts'
 import { parsePage } from './books.ts'
+import type { Purged } from './chain.ts'
 import type { Order, OrderTrace } from './ledger.ts'
 
 /** An order of the past as the reports read it. */
@@ -39,6 +40,8 @@ export type Snapshot = {
   orders(storeId: number, fromMs: number, toMs: number): AsyncGenerator<PastRow[]>
   count(storeId: number, fromMs: number, toMs: number): Promise<number>
   books(storeId: number): StoredBook[]
+  /** What the purged orders of the store have left; null when there are none. */
+  purged(storeId: number): Purged | null
 }
 
 export type History = ReturnType<typeof openHistory>
@@ -130,11 +133,8 @@ function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
     SELECT id, decided_at_ms AS at FROM orders
     WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
     ORDER BY decided_at_ms, id LIMIT ?`)
-  const byId = client.prepare<[number], Raw>(`
-    SELECT id, out_trade_no AS outTradeNo, facts, cart_id AS cartId, status, generation, guide_id AS guideId, reason,
-      staff_version AS staff, roster_version AS roster, plan_version AS plan, trace, turn,
-      decided_at_ms AS decidedAtMs, closed_at_ms AS closedAtMs, paid_at_ms AS paidAtMs
-    FROM orders WHERE id = ?`)
+  const row = preparePastRow(client)
+  const purged = preparePurged(client)
   const pages = client.prepare<[number], { book: string; page: string }>(
     'SELECT book, page FROM books WHERE store_id = ? ORDER BY book',
   )
@@ -163,8 +163,8 @@ function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
       let slice: PastRow[] = []
       let startedMs = performance.now()
       for (const id of ids) {
-        const raw = byId.get(id)
-        if (raw) slice.push(readRow(raw))
+        const past = row(id)
+        if (past) slice.push(past)
         if (slice.length < rowsASlice && performance.now() - startedMs < readMs) continue
         yield slice
         if (performance.now() > endsAtMs) throw takesTooLong()
@@ -178,6 +178,30 @@ function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
     count: async (storeId, fromMs, toMs) => (await idsOf(storeId, fromMs, toMs)).length,
 
     books: storeId => pages.all(storeId).map(({ book, page }) => ({ book, ...parsePage(page) })),
+
+    purged,
+  }
+}
+
+export function preparePastRow(client: Db['$client']): (id: number) => PastRow | null {
+  const byId = client.prepare<[number], Raw>(`
+    SELECT id, out_trade_no AS outTradeNo, facts, cart_id AS cartId, status, generation, guide_id AS guideId, reason,
+      staff_version AS staff, roster_version AS roster, plan_version AS plan, trace, turn,
+      decided_at_ms AS decidedAtMs, closed_at_ms AS closedAtMs, paid_at_ms AS paidAtMs
+    FROM orders WHERE id = ?`)
+  return id => {
+    const raw = byId.get(id)
+    return raw ? readRow(raw) : null
+  }
+}
+
+export function preparePurged(client: Db['$client']): (storeId: number) => Purged | null {
+  const remains = client
+    .prepare<[number], string>('SELECT remains FROM purged WHERE store_id = ?')
+    .pluck()
+  return storeId => {
+    const text = remains.get(storeId)
+    return text === undefined ? null : JSON.parse(text)
   }
 }
 

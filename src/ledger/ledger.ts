@@ -14,6 +14,7 @@ import {
   type OutcomeCounts,
   settledAs,
 } from './outcomes.ts'
+import { openPurge } from './purge.ts'
 import { orders } from './schema.ts'
 import { openTallies } from './tallies.ts'
 
@@ -164,6 +165,13 @@ export type Ledger = {
   markPaid(key: OrderKey, paidAtMs: number, nowMs: number): Promise<Order | null>
   /** Closing ends the window and gives the turn back. Null when there is no such order. */
   markClosed(key: OrderKey, closedAtMs: number, nowMs: number): Promise<Order | null>
+  /**
+   * Removes the first few of these orders, a few milliseconds' worth: all that the store has up to the last of them, by
+   * their ids. How many; fewer than there are when one is pending.
+   */
+  purge(storeId: number, ids: readonly number[]): Promise<number>
+  /** Orders removed since it was opened. */
+  purged(): number
   /** How the orders ended that this ledger has settled since it was opened. */
   outcomes(): OutcomeCounts
   commits(): CommitCounts
@@ -205,12 +213,14 @@ export function openLedger(
   })
   const statements = prepare(db)
   const hot = prepareHotRows(db.$client)
+  const purge = openPurge(db)
   const counts = createOutcomeCounts()
   /** Of the transaction under way. */
   let endings: Ending[] = []
   let done: Order[] = []
   let inserted: Pick<Order, 'status' | 'reason'>[] = []
   let lastSeq = 0
+  let purged = 0
 
   function noteSettled(order: Order): Order {
     const ending = settledAs(order)
@@ -549,6 +559,13 @@ export function openLedger(
         const { turn, number } = giveBack(order)
         return update({ ...noteEnd(closed, 'closed', number, nowMs), turn })
       }),
+
+    async purge(storeId, ids) {
+      const count = await commit.run(() => purge.batch(storeId, ids))
+      purged += count
+      return count
+    },
+    purged: () => purged,
 
     outcomes: counts.read,
     commits: commit.commits,

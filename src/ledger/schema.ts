@@ -52,3 +52,9 @@ export const books = sqliteTable(
   },
   table => [primaryKey({ columns: [table.storeId, table.book] })],
 )
+
+/** What the orders that were purged have left, one row a store: their count, and the books as they left them, as JSON. */
+export const purged = sqliteTable('purged', {
+  storeId: integer('store_id').primaryKey(),
+  remains: text().notNull(),
+})

@@ -1,4 +1,3 @@
-import type { Standing } from '../rules/decide.ts'
 import { followsFromNumbers } from '../rules/explain.ts'
 import {
   clampedUnits,
@@ -7,36 +6,41 @@ import {
   unitsPerFen,
   unitsPerOrder,
 } from '../rules/fairness.ts'
-import { changesOf, type LoggedTurn, type Standings } from '../rules/logged.ts'
+import type { LoggedTurn } from '../rules/logged.ts'
+import {
+  type Chain,
+  createAhead,
+  createChain,
+  deciders,
+  isTakenOver,
+  partsOf,
+  type Report,
+  type Staff,
+  staffOf,
+  stateIn,
+  turnOf,
+  type WeightsOf,
+} from './chain.ts'
 import { type Generation, generationsOf } from './generations.ts'
-import type { PastRow, Snapshot, StoredBook } from './history.ts'
+import type { PastRow, Snapshot } from './history.ts'
 import type { Returned } from './ledger.ts'
 
 /** What does not hold, and of which order; null when it is the book itself, or an order that is gone. */
 export type Fault = { out_trade_no: string | null; what: string }
-export type Verified = { ok: boolean; checked: number; faults: Fault[] }
-
-/** The weights of a staff version; null when it cannot be known any more. */
-export type WeightsOf = (staffVersion: number) => Staff | null
-type Staff = ReadonlyMap<string, number>
-
-/** What stands in a book beside the turns of first generations: it may come long after its order. */
-type Late = {
-  kind: 'turn' | 'heir' | 'refund'
-  number: number
-  turn: LoggedTurn
-  /** Who was on the staff when the turn was decided; null when that cannot be known. */
-  staff: Staff | null
-  isHeld: boolean
-  row: Pick<PastRow, 'outTradeNo' | 'cartId'>
-  isInRange: boolean
+export type Verified = {
+  ok: boolean
+  checked: number
+  faults: Fault[]
+  /** Orders that were purged: of them the books remain as they left them, and nothing can be checked any more. */
+  purged?: { orders: number; until: string }
 }
-type Report = (outTradeNo: string | null, what: string) => void
+
+export type { WeightsOf }
 
 const maxFaults = 100
 
 /**
- * Recomputes the books of a store from its orders, from the first on: each choice from its own numbers, each balance
+ * Recomputes the books of a store from its orders, from the first on, or from where those stood that were purged: each choice from its own numbers, each balance
  * from the turns and refunds before it, each number once, and the stored page at the end. Faults are told of orders
  * decided in [from, to).
  */
@@ -52,12 +56,19 @@ export async function verify(
     if (faults.length < maxFaults) faults.push({ out_trade_no, what })
   }
   const isInRange = ({ decidedAtMs }: PastRow) => decidedAtMs >= fromMs && decidedAtMs < toMs
+  const purged = snapshot.purged(storeId)
+  for (const what of purged?.faults ?? []) tell(null, `of the purged orders: ${what}`)
   const ahead = await lookAhead(snapshot, storeId, isInRange, weightsOf)
   const chains = new Map<string, Chain>()
   const chainOf = (book: string) => {
     const known = chains.get(book)
     if (known) return known
-    const made = createChain(book, ahead.get(book) ?? { late: [], heirs: new Map() }, tell)
+    const made = createChain(
+      book,
+      ahead.get(book) ?? { late: [], heirs: new Map() },
+      tell,
+      stateIn(purged, book),
+    )
     chains.set(book, made)
     return made
   }
@@ -78,18 +89,18 @@ export async function verify(
   }
   const pages = snapshot.books(storeId)
   for (const { book } of pages) chainOf(book)
+  for (const [book] of purged?.books ?? []) chainOf(book)
   for (const chain of chains.values()) {
     chain.end(pages.find(({ book }) => book === chain.book) ?? null)
   }
-  return { ok: faults.length === 0, checked, faults }
-}
-
-/** What must be known of a book's orders before their turn comes. */
-type Ahead = {
-  /** By number. */
-  late: Late[]
-  /** How many have inherited a turn, by the turn's number. */
-  heirs: Map<number, number>
+  return {
+    ok: faults.length === 0,
+    checked,
+    faults,
+    ...(purged
+      ? { purged: { orders: purged.orders, until: new Date(purged.untilMs).toISOString() } }
+      : {}),
+  }
 }
 
 async function lookAhead(
@@ -97,261 +108,12 @@ async function lookAhead(
   storeId: number,
   isInRange: (row: PastRow) => boolean,
   weightsOf: WeightsOf,
-): Promise<Map<string, Ahead>> {
-  const books = new Map<string, Ahead>()
-  const aheadIn = (book: string) => {
-    const known = books.get(book)
-    if (known) return known
-    const made: Ahead = { late: [], heirs: new Map() }
-    books.set(book, made)
-    return made
-  }
+) {
+  const ahead = createAhead(weightsOf, snapshot.purged(storeId))
   for await (const slice of snapshot.orders(storeId, 0, Number.MAX_SAFE_INTEGER)) {
-    for (const row of slice) {
-      for (const one of generationsOf(row)) {
-        const turn = turnOf(one)
-        if (!turn) continue
-        const { inherited, returned } = one.trace
-        const { late, heirs } = aheadIn(turn.book)
-        const { outTradeNo, cartId } = row
-        const told = {
-          turn,
-          staff: null,
-          isHeld: isHeld(row, one),
-          row: { outTradeNo, cartId },
-          isInRange: isInRange(row),
-        }
-        if (inherited) heirs.set(turn.number, (heirs.get(turn.number) ?? 0) + 1)
-        if (one.generation > 1)
-          late.push({
-            ...told,
-            kind: inherited ? 'heir' : 'turn',
-            number: turn.number,
-            staff: deciders(one, weightsOf),
-          })
-        const refund = returned?.number ?? null
-        if (refund !== null) late.push({ ...told, kind: 'refund', number: refund })
-      }
-    }
+    for (const row of slice) ahead.note(row, isInRange(row))
   }
-  // Whoever inherits a turn comes after it.
-  const rank = { turn: 0, heir: 1, refund: 2 }
-  for (const { late } of books.values())
-    late.sort((a, b) => a.number - b.number || rank[a.kind] - rank[b.kind])
-  return books
-}
-
-/** The turn that a generation took or inherited; a test took none. */
-function turnOf({ trace: { turn } }: Generation): LoggedTurn | null {
-  return turn && turn.number !== 0 ? turn : null
-}
-
-/** Whether the generation holds its turn, or gave it back itself. */
-function isHeld(row: PastRow, { isNewest, trace }: Generation): boolean {
-  return isNewest ? row.turn !== null : (trace.returned?.number ?? null) !== null
-}
-
-type Chain = ReturnType<typeof createChain>
-type CartTurn = {
-  print: string
-  holders: number
-  heirsLeft: number
-  outTradeNo: string
-  say: Report
-}
-
-/** One book, event by event: turns as their first order logs them, refunds by their numbers between them. */
-function createChain(book: string, { late, heirs }: Ahead, tell: Report) {
-  const running: Standings = new Map()
-  /** Until the last of the cart has inherited: however long the log, few carts are being made anew at a time. */
-  const inCarts = new Map<number, CartTurn>()
-  let last = 0
-  let nextLate = 0
-  // After a hole in the numbers a balance is known only once an order has logged it anew.
-  let known: Set<string> | null = null
-
-  function standing(id: string): Standing {
-    return running.get(id) ?? { balance: 0, lastServed: 0 }
-  }
-
-  function move(id: string, by: number, lastServed: number): void {
-    running.set(id, { balance: standing(id).balance + by, lastServed })
-  }
-
-  function step(number: number, outTradeNo: string, say: Report): void {
-    if (number === last + 1) last = number
-    else if (number <= last) say(outTradeNo, `number ${number} of book ${book} comes twice`)
-    else {
-      const missing = number === last + 2 ? `${last + 1} is` : `${last + 1} to ${number - 1} are`
-      say(outTradeNo, `comes as number ${number} of book ${book}, and ${missing} missing before it`)
-      last = number
-      known = new Set()
-    }
-  }
-
-  function catchUp(number: number): void {
-    for (;;) {
-      const due = late[nextLate]
-      if (!due || due.number >= number) return
-      nextLate += 1
-      const say: Report = due.isInRange ? tell : () => {}
-      if (due.kind === 'refund') giveBack(due, say)
-      else if (due.kind === 'turn') charge(due.row, due.turn, due.staff, due.isHeld, say)
-      else inherit(due.row, due.turn, due.isHeld, say)
-    }
-  }
-
-  function giveBack({ number, turn, row }: Late, say: Report): void {
-    step(number, row.outTradeNo, say)
-    const changes = changesOf(turn)
-    for (const [index, [id, , , lastServed]] of turn.candidates.entries()) {
-      const now = standing(id)
-      const isLast = now.lastServed === turn.number
-      move(id, -(changes[index] ?? 0), isLast ? lastServed : now.lastServed)
-    }
-  }
-
-  function inherit({ outTradeNo }: Late['row'], turn: LoggedTurn, held: boolean, say: Report) {
-    const cart = inCarts.get(turn.number)
-    if (!cart) {
-      say(outTradeNo, `inherited turn ${turn.number}, which no order of its cart took`)
-      return
-    }
-    if (cart.print !== JSON.stringify(turn)) {
-      say(outTradeNo, `its turn is not as ${cart.outTradeNo}, of the same cart, has it`)
-    }
-    if (held) cart.holders += 1
-    cart.heirsLeft -= 1
-    leaveCart(turn.number)
-  }
-
-  function charge(
-    { outTradeNo, cartId }: Late['row'],
-    turn: LoggedTurn,
-    staff: Staff | null,
-    held: boolean,
-    say: Report,
-  ): void {
-    if (cartId === null && !held) say(outTradeNo, `logs turn ${turn.number} and does not hold it`)
-    step(turn.number, outTradeNo, say)
-    if (cartId !== null) {
-      inCarts.set(turn.number, {
-        print: JSON.stringify(turn),
-        holders: held ? 1 : 0,
-        heirsLeft: heirs.get(turn.number) ?? 0,
-        outTradeNo,
-        say,
-      })
-      leaveCart(turn.number)
-    }
-    const { handedOn = [] } = turn
-    for (const what of compareGone(handedOn, staff)) say(outTradeNo, what)
-    for (const [id, , change] of handedOn) {
-      if (!known || known.has(id)) move(id, change, standing(id).lastServed)
-    }
-    const changes = changesOf(turn)
-    for (const [index, candidate] of turn.candidates.entries()) {
-      for (const what of compare(candidate)) say(outTradeNo, what)
-      const [id] = candidate
-      const lastServed = index === turn.chosen ? turn.number : standing(id).lastServed
-      move(id, changes[index] ?? 0, lastServed)
-    }
-  }
-
-  function compare([id, , balance, lastServed]: LoggedTurn['candidates'][number]): string[] {
-    if (known && !known.has(id)) {
-      known.add(id)
-      running.set(id, { balance, lastServed })
-      return []
-    }
-    const now = standing(id)
-    const found: string[] = []
-    if (now.balance !== balance) {
-      found.push(
-        `balance of ${id} before it is ${balance}; the log up to there says ${now.balance}`,
-      )
-    }
-    if (now.lastServed !== lastServed) {
-      found.push(`last turn of ${id} is ${lastServed}; the log up to there says ${now.lastServed}`)
-    }
-    return found
-  }
-
-  /** All that those stood at who are not on the staff is handed on, but for what is too much at once. */
-  function compareGone(handedOn: readonly HandedOn[], staff: Staff | null): string[] {
-    const { gone, heirs } = partsOf(handedOn)
-    for (const [id, , change] of gone) {
-      if (!known || known.has(id)) continue
-      known.add(id)
-      running.set(id, { balance: -change, lastServed: standing(id).lastServed })
-    }
-    const due = handOn(
-      gone.map(([id]) => ({ id, balance: standing(id).balance })),
-      heirs.map(([id, weight]) => ({ id, weight })),
-    )
-    const found = gone.flatMap(([id, , change], index) =>
-      due[index]?.[2] === change
-        ? []
-        : [`hands on ${-change} of ${id}; the log up to there says ${standing(id).balance}`],
-    )
-    if (staff === null) return found
-    for (const [id, { balance }] of running) {
-      const isForgotten = balance !== 0 && !staff.has(id) && !gone.some(([one]) => one === id)
-      if (isForgotten && (!known || known.has(id)))
-        found.push(`does not hand on ${balance} of ${id}, who is not on its staff`)
-    }
-    return found
-  }
-
-  /** Done with the turn once nobody else inherits it. */
-  function leaveCart(number: number): void {
-    const cart = inCarts.get(number)
-    if (!cart || cart.heirsLeft > 0) return
-    inCarts.delete(number)
-    if (cart.holders === 1) return
-    cart.say(cart.outTradeNo, `turn ${number} of its cart is held by ${cart.holders} orders`)
-  }
-
-  return {
-    book,
-
-    /** The first generation of an order, which took or inherited the turn when it was recorded. */
-    take(
-      row: PastRow,
-      first: Generation,
-      turn: LoggedTurn,
-      staff: Staff | null,
-      say: Report,
-    ): void {
-      const held = isHeld(row, first)
-      if (!first.trace.inherited) {
-        catchUp(turn.number)
-        charge(row, turn, staff, held, say)
-        return
-      }
-      catchUp(turn.number + 1)
-      inherit(row, turn, held, say)
-    },
-
-    end(page: StoredBook | null): void {
-      catchUp(Number.POSITIVE_INFINITY)
-      const turn = page?.turn ?? 0
-      if (turn !== last) tell(null, `book ${book} counts ${turn}, its orders ${last}`)
-      const standings = page?.standings ?? new Map<string, Standing>()
-      for (const id of new Set([...running.keys(), ...standings.keys()])) {
-        if (known && !known.has(id)) continue
-        const stored = standings.get(id) ?? { balance: 0, lastServed: 0 }
-        const { balance, lastServed } = standing(id)
-        if (stored.balance === balance && stored.lastServed === lastServed) continue
-        tell(
-          null,
-          `book ${book} has ${id} at ${stored.balance}, last turn ${stored.lastServed}; its orders say ${balance}, ${lastServed}`,
-        )
-      }
-      const sum = [...standings.values()].reduce((total, { balance }) => total + balance, 0)
-      if (sum !== 0) tell(null, `book ${book} sums to ${sum}, not to 0`)
-    },
-  }
+  return ahead.read()
 }
 
 /** What an order's own row tells against itself. */
@@ -425,24 +187,6 @@ function faultsOfGeneration(row: PastRow, one: Generation, weightsOf: WeightsOf)
   return staff ? [...faults, ...faultsOfStaff(one, turn, staff)] : faults
 }
 
-/** Who was on the staff, with their weights; null when that cannot be known. The default staff is whoever the trace names. */
-function staffOf({ versions, guideId, trace }: Generation, weightsOf: WeightsOf): Staff | null {
-  if (versions.staff !== 0) return weightsOf(versions.staff)
-  const named = [...(trace.turn?.candidates ?? []), ...trace.blocked].map(([id]) => id)
-  if (guideId !== null) named.push(guideId)
-  return new Map(named.map(id => [id, 1]))
-}
-
-/** The staff that a turn was decided with: one that is taken anew is of the staff of then. */
-function deciders(one: Generation, weightsOf: WeightsOf): Staff | null {
-  return isTakenOver(one.reason) ? null : staffOf(one, weightsOf)
-}
-
-/** The turn, if there is one, was decided for another order or an earlier generation. */
-function isTakenOver(reason: string): boolean {
-  return reason === 'STICKY_CART' || reason === 'RESTORED'
-}
-
 function hasEnded({ status, closedAtMs, paidAtMs }: PastRow, by: Returned['by']): boolean {
   switch (by) {
     case 'rejected':
@@ -493,13 +237,6 @@ function faultsOfHandingOn(handedOn: readonly HandedOn[]): string[] {
   )
   const isDue = due.length === handedOn.length && String(due) === String([...gone, ...heirs])
   return isDue ? [] : ['hands balances on otherwise than pro rata']
-}
-
-function partsOf(handedOn: readonly HandedOn[]): { gone: HandedOn[]; heirs: HandedOn[] } {
-  return {
-    gone: handedOn.filter(([, weight]) => weight === 0),
-    heirs: handedOn.filter(([, weight]) => weight > 0),
-  }
 }
 
 function faultsOfStaff(

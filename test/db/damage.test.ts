@@ -32,7 +32,7 @@ const advice = [
   / is damaged \(.+\): keep a copy of it and of .+-wal, then restore a backup, or save what can be read/,
   / cannot be opened: .+; it must be a file that this user may read and write/,
   / is not one of this service: move it away, or set DATA_DIR to another directory\.$/,
-  / was migrated by another version of this service: start that version, or restore a backup/,
+  / was migrated by (another|a newer) version of this service: start that version, or restore a backup/,
   / is gone, and its log .+ is there: restore a backup, or move the log away/,
 ]
 

@@ -62,6 +62,22 @@ describe('the database', () => {
     }
   })
 
+  it('does not wait for one who reads it all the time, as a replicator does', () => {
+    openDatabase(path).$client.close()
+    meddle("INSERT INTO books VALUES (1, 'orders', '{}')")
+    const reader = new Database(path)
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM books').all()
+    const writer = new Database(path)
+    writer.exec("INSERT INTO books VALUES (2, 'orders', '{}')")
+    const startMs = performance.now()
+    const db = openDatabase(path)
+    expect(performance.now() - startMs).toBeLessThan(3000)
+    expect(db.$client.pragma('busy_timeout', { simple: true })).toBe(5000)
+    expect(db.$client.prepare('SELECT count(*) FROM books').pluck().get()).toBe(2)
+    for (const one of [db.$client, writer, reader]) one.close()
+  })
+
   it('is made with its directory, and is as it was when it is opened again', () => {
     path = join(directory.path, 'not', 'yet', 'there.db')
     const db = openDatabase(path)
@@ -78,21 +94,27 @@ describe('the database', () => {
   })
 
   it.each([
-    ['a migration was edited', "UPDATE __drizzle_migrations SET hash = 'edited'"],
+    [
+      'a migration was edited',
+      'another',
+      "UPDATE __drizzle_migrations SET hash = 'edited' WHERE created_at = (SELECT max(created_at) FROM __drizzle_migrations)",
+    ],
     [
       'a newer version migrated it',
+      'a newer',
       "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('newer', 9999999999999)",
     ],
     [
       'an older migration was slipped in',
+      'another',
       "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('older', 1)",
     ],
-  ])('is refused with a sentence when %s, and is not touched', (_, sql) => {
+  ])('is refused with a sentence when %s, and is not touched', (_, version, sql) => {
     openDatabase(path).$client.close()
     meddle(sql)
     const before = readFileSync(path)
     expect(refusal(() => openDatabase(path))).toBe(
-      `The database ${path} was migrated by another version of this service: start that version, or restore a backup made by this one.`,
+      `The database ${path} was migrated by ${version} version of this service: start that version, or restore a backup made by this one.`,
     )
     expect(readFileSync(path).equals(before)).toBe(true)
   })

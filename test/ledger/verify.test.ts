@@ -64,6 +64,7 @@ it('verify keeps no cart of a long log in memory once its last order is read', a
       }
     },
     count: async () => cartCount * 2,
+    purged: () => null,
     books: () => [
       {
         book: 'orders',
@@ -114,6 +115,7 @@ async function verdictOn(turns: readonly (Partial<LoggedTurn> & { staff: number 
     },
     count: async () => rows.length,
     books: () => [{ book: 'orders', turn: rows.length, standings }],
+    purged: () => null,
   }
   const staffs = [
     ['A', 'B'],

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
@@ -117,6 +118,9 @@ it('a backup under load has every order that was told before it began, is privat
   expect(tills.refused).toEqual([])
 
   expect(statSync(file).mode & 0o777).toBe(0o600)
+  const metrics = await (await fetch(`${service.url}/metrics`)).text()
+  const atSeconds = /^smartguide_backup_last_success_timestamp_seconds (\S+)$/m.exec(metrics)?.[1]
+  expect(Math.abs(Number(atSeconds) - statSync(file).mtimeMs / 1000)).toBeLessThan(5)
   expect(readdirSync(dir).filter(name => name.includes('kept'))).toEqual(['kept.db'])
   expect(await run('restore', file)).toMatchObject({
     code: 78,
@@ -279,3 +283,12 @@ it('into a directory without a database a backup goes as well, and is as private
   expect((await run('restore', file)).code).toBe(0)
   expect(statSync(join(data, 'smartguide.db')).mode & 0o777).toBe(0o600)
 })
+
+it('npm run bench:restore measures backup and restore, with as many orders as it is told', async () => {
+  const orders = Number(process.env['RESTORE_ORDERS'] ?? 2000)
+  const { stdout } = await promisify(execFile)(process.execPath, ['bench/restore.ts'], {
+    cwd: root,
+    env: { PATH: process.env['PATH'] ?? '', RESTORE_ORDERS: String(orders) },
+  })
+  expect(stdout).toMatch(/^restore +\d+\.\d s \(within the 10 s\)$/m)
+}, 300_000)

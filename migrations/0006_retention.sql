@@ -1,0 +1,4 @@
+CREATE TABLE `purged` (
+	`store_id` integer PRIMARY KEY NOT NULL,
+	`remains` text NOT NULL
+);

@@ -1,0 +1,141 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
+import type { Clock } from '../clock.ts'
+import type { Db } from '../db/open.ts'
+import type { Ledger } from './ledger.ts'
+
+export type PurgeRun = { orders: number; stores: number; beforeMs: number; ms: number }
+
+const everyMs = 3_600_000
+const firstAfterMs = 1000
+const pauseMs = 20
+const idsAPage = 1000
+
+/**
+ * Removes settled orders once they are `keepMs` old: in small batches with pauses between them, each store's oldest
+ * first. Null keeps all.
+ */
+export function createRetention({
+  db,
+  ledger,
+  clock,
+  keepMs,
+  done,
+  failed,
+}: {
+  db: Db
+  ledger: Pick<Ledger, 'purge'>
+  clock: Pick<Clock, 'nowMs' | 'monotonicMs'>
+  keepMs: number | null
+  /** Told after each run that removed something. */
+  done(run: PurgeRun): void
+  failed(cause: unknown): void
+}) {
+  const read = prepare(db)
+  let isStopped = false
+  let timer: NodeJS.Timeout | null = null
+  let running: Promise<unknown> = Promise.resolve()
+
+  async function run(): Promise<void> {
+    if (keepMs === null) return
+    const startMs = clock.monotonicMs()
+    const beforeMs = clock.nowMs() - keepMs
+    let [orders, stores] = [0, 0]
+    for (let storeId = read.nextStore(-1); storeId !== null; storeId = read.nextStore(storeId)) {
+      const count = await purgeStore(storeId, beforeMs)
+      orders += count
+      if (count > 0) stores += 1
+      if (isStopped) break
+    }
+    if (orders > 0) done({ orders, stores, beforeMs, ms: clock.monotonicMs() - startMs })
+  }
+
+  async function purgeStore(storeId: number, beforeMs: number): Promise<number> {
+    const ids = await purgeable(storeId, beforeMs)
+    let count = 0
+    while (count < ids.length && !isStopped) {
+      const removed = await ledger.purge(storeId, ids.slice(count, count + idsAPage))
+      if (removed === 0) break
+      count += removed
+      await new Promise(after => setTimeout(after, pauseMs))
+    }
+    return count
+  }
+
+  /** By id, up to the first that must stay: the books are taken back to one point, before which no order is left. */
+  async function purgeable(storeId: number, beforeMs: number): Promise<number[]> {
+    const old: number[] = []
+    await eachId(storeId, Number.MIN_SAFE_INTEGER, beforeMs, id => old.push(id))
+    if (old.length === 0) return []
+    // An order that a clock set back made young, and the newest of all: the next must not have its id.
+    let firstKept = read.newest()
+    await eachId(storeId, beforeMs, Number.MAX_SAFE_INTEGER, id => {
+      firstKept = Math.min(firstKept, id)
+    })
+    firstKept = Math.min(firstKept, read.firstPending(storeId))
+    return old.filter(id => id < firstKept).sort((a, b) => a - b)
+  }
+
+  async function eachId(storeId: number, fromMs: number, toMs: number, tell: (id: number) => void) {
+    for (let [at, last] = [fromMs, -1]; !isStopped; await nextTick()) {
+      const page = read.idsAfter(storeId, toMs, at, last)
+      for (const { id } of page) tell(id)
+      const end = page.at(-1)
+      if (!end || page.length < idsAPage) return
+      ;[at, last] = [end.at, end.id]
+    }
+  }
+
+  function schedule(afterMs: number): void {
+    if (isStopped) return
+    timer = setTimeout(() => {
+      running = run()
+        .catch(failed)
+        .then(() => schedule(everyMs))
+    }, afterMs)
+    timer.unref()
+  }
+
+  return {
+    /** Now, and not when it is due. */
+    run,
+    start(): void {
+      if (keepMs !== null) schedule(firstAfterMs)
+    },
+    /** Ends after the batch that is under way. */
+    async stop(): Promise<void> {
+      isStopped = true
+      if (timer) clearTimeout(timer)
+      await running
+    },
+  }
+}
+
+export type Retention = ReturnType<typeof createRetention>
+
+function prepare({ $client }: Db) {
+  const nextStore = $client
+    .prepare<[number], number>(
+      'SELECT store_id FROM orders WHERE store_id > ? ORDER BY store_id LIMIT 1',
+    )
+    .pluck()
+  const idsAfter = $client.prepare<
+    [number, number, number, number, number],
+    { id: number; at: number }
+  >(`
+    SELECT id, decided_at_ms AS at FROM orders
+    WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
+    ORDER BY decided_at_ms, id LIMIT ?`)
+  const newest = $client.prepare<[], number>('SELECT max(id) FROM orders').pluck()
+  const firstPending = $client
+    .prepare<[number], number | null>(
+      'SELECT min(id) FROM orders WHERE due_at_ms IS NOT NULL AND store_id = ?',
+    )
+    .pluck()
+  return {
+    nextStore: (after: number) => nextStore.get(after) ?? null,
+    idsAfter: (storeId: number, toMs: number, at: number, last: number) =>
+      idsAfter.all(storeId, toMs, at, last, idsAPage),
+    newest: () => newest.get() ?? 0,
+    firstPending: (storeId: number) => firstPending.get(storeId) ?? Number.MAX_SAFE_INTEGER,
+  }
+}

@@ -1,0 +1,250 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { createRetention, type PurgeRun } from '../../src/ledger/retention.ts'
+import { verify } from '../../src/ledger/verify.ts'
+import { aDirectory } from '../support/ledger.ts'
+import {
+  anyDocuments,
+  anyEvent,
+  aPlan,
+  live,
+  merchant,
+  openPast,
+  type Past,
+} from '../support/past.ts'
+import { hourMs } from '../support/rules.ts'
+
+const dayMs = 24 * hourMs
+let directory: ReturnType<typeof aDirectory>
+let past: Past
+beforeEach(() => {
+  directory = aDirectory()
+  past = openPast(join(directory.path, 'smartguide.db'))
+})
+afterEach(() => {
+  past.db.$client.close()
+  directory.remove()
+})
+
+const always = { fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
+const verified = (storeId: number) =>
+  past.history.read(snapshot => verify(snapshot, storeId, always, () => null))
+const numbersOf = (storeId: number) =>
+  past.db.$client
+    .prepare<[number], string>('SELECT out_trade_no FROM orders WHERE store_id = ? ORDER BY id')
+    .pluck()
+    .all(storeId)
+
+function retention(keepMs: number, done: (run: PurgeRun) => void = () => {}) {
+  const failed = (cause: unknown) => {
+    throw cause
+  }
+  return createRetention({ ...past, keepMs, done, failed })
+}
+
+/** The first `count` orders of the store, as far as they may go. */
+async function purgeFirst(storeId: number, count: number): Promise<number> {
+  const ids = past.db.$client
+    .prepare<[number, number], number>(
+      'SELECT id FROM orders WHERE store_id = ? ORDER BY id LIMIT ?',
+    )
+    .pluck()
+    .all(storeId, count)
+  let done = 0
+  for (let removed = 1; removed > 0; done += removed)
+    removed = await past.ledger.purge(storeId, ids.slice(done))
+  return done
+}
+
+it('whatever happened to a store, its books are recomputed from the orders that a purge has left', async () => {
+  let storeId = 0
+  const met = { purged: 0, left: 0, carried: 0, carts: 0 }
+  await fc.assert(
+    fc.asyncProperty(
+      anyDocuments,
+      fc.array(
+        fc.record({
+          events: fc.array(anyEvent, { maxLength: 40, size: 'max' }),
+          purge: fc.nat(12),
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      async (documents, phases) => {
+        storeId += 1
+        past.openStore(storeId, ['A', 'B', 'C', 'D', '__proto__'], documents)
+        let purged = 0
+        for (const { events, purge } of phases) {
+          await live(past, storeId, events, numbersOf(storeId))
+          // Whatever is pending is over long before it is old.
+          await past.ledger.expire(past.clock.ms + dayMs, 1000)
+          purged += await purgeFirst(storeId, purge)
+          const left = numbersOf(storeId)
+          const { purged: told, ...rest } = await verified(storeId)
+          expect(rest).toEqual({ ok: true, checked: left.length, faults: [] })
+          expect(told?.orders ?? 0).toBe(purged)
+          met.left += left.length
+          const remains = past.history.read(async snapshot => snapshot.purged(storeId))
+          for (const [, state] of (await remains)?.books ?? []) {
+            met.carried += state.late.length
+            met.carts += state.carts.length
+          }
+        }
+        met.purged += purged
+      },
+    ),
+    { numRuns: Number(process.env['PURGE_RUNS'] ?? 30) },
+  )
+  // What makes it hard was there.
+  if (process.env['SHOW']) process.stdout.write(JSON.stringify(met))
+  expect(met.purged).toBeGreaterThan(50)
+  expect(met.left).toBeGreaterThan(50)
+  expect(met.carried).toBeGreaterThan(0)
+  expect(met.carts).toBeGreaterThan(0)
+}, 60_000)
+
+async function twoDays(): Promise<void> {
+  past.openStore(1, ['A', 'B', 'C'], { plan: aPlan({ use: 'rotate' }) })
+  for (let day = 0; day < 2; day++) {
+    for (let made = 0; made < 40; made++) {
+      past.clock.ms += 1000
+      await past.accept(await past.order(1, { cartId: made % 7 === 0 ? `c${day}` : null }))
+    }
+    past.clock.ms += dayMs
+  }
+}
+
+it.each([
+  ['a balance of the book', "UPDATE books SET page = json_replace(page, '$.standings.A[0]', 7)"],
+  [
+    'a balance in an order that is left',
+    "UPDATE orders SET trace = json_replace(trace, '$.turn.candidates[0][2]', 7) WHERE id = 60",
+  ],
+  ['an order that is left', 'DELETE FROM orders WHERE id = 60'],
+  ['the remains', "UPDATE purged SET remains = json_replace(remains, '$.books[0][1].last', 3)"],
+])('after a purge verify sees that somebody changed %s', async (_, sql) => {
+  await twoDays()
+  await retention(1.5 * dayMs).run()
+  expect(numbersOf(1).length).toBe(40)
+  expect((await verified(1)).ok).toBe(true)
+  past.db.$client.exec(sql)
+  expect((await verified(1)).ok).toBe(false)
+})
+
+it('what was wrong with an order is told of after it was purged', async () => {
+  await twoDays()
+  past.db.$client.exec(
+    "UPDATE orders SET trace = json_replace(trace, '$.turn.candidates[0][2]', 7) WHERE id = 20",
+  )
+  for (const count of [25, 10]) expect(await purgeFirst(1, count)).toBe(count)
+  const { faults } = await verified(1)
+  expect(faults.map(({ what }) => what).join()).toMatch(
+    /of the purged orders: past-1-20 balance of/,
+  )
+})
+
+it('an old order goes once it is settled, and none of its store that came after one that is pending', async () => {
+  await twoDays()
+  past.db.$client.exec("UPDATE orders SET status = 'pending', due_at_ms = 1 WHERE id = 11")
+  const runs: PurgeRun[] = []
+  const keeping = retention(1.5 * dayMs, run => runs.push(run))
+  await keeping.run()
+  expect(numbersOf(1)[0]).toBe('past-1-11')
+  expect(past.ledger.purged()).toBe(10)
+  past.db.$client.exec("UPDATE orders SET status = 'expired', due_at_ms = NULL WHERE id = 11")
+  await keeping.run()
+  expect(numbersOf(1)[0]).toBe('past-1-41')
+  expect(runs.map(({ orders, stores }) => [orders, stores])).toEqual([
+    [10, 1],
+    [30, 1],
+  ])
+  await keeping.run()
+  expect(runs.length).toBe(2)
+})
+
+it('a clock that was set back makes no order go before one that came earlier', async () => {
+  await twoDays()
+  past.db.$client.exec('UPDATE orders SET decided_at_ms = decided_at_ms + 864e5 * 2 WHERE id = 5')
+  await retention(1.5 * dayMs).run()
+  expect(numbersOf(1).length).toBe(76)
+  expect((await verified(1)).faults).toEqual([])
+})
+
+it('the newest order of all stays, so that no id is given twice', async () => {
+  await twoDays()
+  past.clock.ms += 100 * dayMs
+  await retention(dayMs).run()
+  expect(numbersOf(1)).toEqual(['past-1-80'])
+  expect((await verified(1)).faults).toEqual([])
+})
+
+it('an order whose number was purged is decided anew, and the books hold', async () => {
+  await twoDays()
+  await retention(1.5 * dayMs).run()
+  expect(await past.ledger.find({ merchant, outTradeNo: 'past-1-1' })).toBe(null)
+  past.skip(1, 0)
+  expect((await past.order(1)).outTradeNo).toBe('past-1-1')
+  expect(await verified(1)).toMatchObject({ ok: true, checked: 41, purged: { orders: 40 } })
+})
+
+it('the audit and all other tables stay as they are', async () => {
+  await twoDays()
+  const tables = past.db.$client
+    .prepare<[], string>(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('orders', 'purged')",
+    )
+    .pluck()
+    .all()
+  const all = () => tables.map(name => past.db.$client.prepare(`SELECT * FROM ${name}`).all())
+  const before = all()
+  await retention(1.5 * dayMs).run()
+  expect(all()).toEqual(before)
+})
+
+it('the file does not grow once as many orders go as come, and each batch is short', async () => {
+  past.openStore(1, ['A', 'B', 'C'], { plan: aPlan({ use: 'rotate' }) })
+  const sizes: number[] = []
+  let longestMs = 0
+  const watched = {
+    purge: async (storeId: number, ids: readonly number[]) => {
+      const startMs = performance.now()
+      const removed = await past.ledger.purge(storeId, ids)
+      longestMs = Math.max(longestMs, performance.now() - startMs)
+      expect(removed).toBeLessThanOrEqual(64)
+      return removed
+    },
+  }
+  const bounded = createRetention({
+    ...past,
+    ledger: watched,
+    keepMs: 2 * dayMs,
+    done() {},
+    failed() {},
+  })
+  for (let day = 0; day < 10; day++) {
+    const orders = await Promise.all(Array.from({ length: 300 }, () => past.order(1)))
+    await Promise.all(orders.map(past.accept))
+    past.clock.ms += dayMs
+    await bounded.run()
+    past.db.$client.pragma('wal_checkpoint(TRUNCATE)')
+    sizes.push(statSync(past.db.$client.name).size)
+  }
+  expect(numbersOf(1).length).toBeLessThanOrEqual(900)
+  expect(past.ledger.purged()).toBeGreaterThan(2000)
+  expect(sizes.at(-1)).toBeLessThanOrEqual((sizes[3] ?? 0) * 1.1)
+})
+
+it('it ends with the batch under way when the service stops', async () => {
+  past.openStore(1, ['A', 'B', 'C'], { plan: aPlan({ use: 'rotate' }) })
+  await Promise.all(Array.from({ length: 400 }, async () => past.accept(await past.order(1))))
+  past.clock.ms += 10 * dayMs
+  const keeping = retention(dayMs)
+  const running = keeping.run()
+  await past.ledger.nextDueAtMs()
+  while (past.ledger.purged() === 0) await new Promise(done => setTimeout(done, 1))
+  await keeping.stop()
+  await running
+  expect(numbersOf(1).length).toBeGreaterThan(100)
+  expect((await verified(1)).faults).toEqual([])
+})
