@@ -161,7 +161,7 @@ const planted: Planted[] = [
   },
   {
     title: 'a backup of the day before yesterday',
-    series: { smartguide_backup_last_success_timestamp_seconds: steady(-22 * 3600) },
+    series: { smartguide_backup_last_success_timestamp_seconds: steady(-26 * 3600) },
     fires: ['SmartguideBackupOld'],
   },
   {

@@ -91,6 +91,8 @@ it('counts an order that was paid while its guide was on the way as too late, ac
   await rig.openStore(1001, 2)
   await rig.assign('LATE', { store_id: 1001 }, { prefer: 'respond-async' })
   await end('LATE', 'paid', -1)
+  // An answer that is on its way is heard to its end.
+  await new Promise(done => setTimeout(done, 100))
   accept({ kind: 'accepted', requestId: null })
   await isSettled('LATE')
   expect(await rig.order('LATE')).toMatchObject({ status: 'assigned', too_late: true })

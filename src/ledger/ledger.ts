@@ -540,7 +540,7 @@ export function openLedger(
         const isRefused = order.status === 'rejected'
         const noted =
           order.cartId === null || isRefused ? order : noteEnd(order, 'paid', null, nowMs)
-        const paid = { ...noted, ...endOfWindow(order, Math.min(paidAtMs, nowMs)), paidAtMs }
+        const paid = { ...noted, ...endOfWindow(order, paidAtMs, nowMs), paidAtMs }
         if (paid.status !== 'pending' && isTooLate(paid)) endings.push('found_too_late')
         return update(paid)
       }),
@@ -551,7 +551,7 @@ export function openLedger(
         if (!order || order.paidAtMs !== null || order.closedAtMs !== null) return order
         const closed = {
           ...order,
-          ...endOfWindow(order, Math.min(closedAtMs, nowMs)),
+          ...endOfWindow(order, closedAtMs, nowMs),
           closedAtMs,
         }
         if (order.status === 'rejected') return update(closed)
@@ -647,12 +647,17 @@ function isTest({ facts }: Order): boolean {
   return test === true
 }
 
-function endOfWindow(order: Order, atMs: number): Pick<Order, 'expiresAtMs' | 'dueAtMs'> {
-  const expiresAtMs = Math.min(order.expiresAtMs, Math.max(atMs, order.decidedAtMs))
-  return {
-    expiresAtMs,
-    dueAtMs: order.dueAtMs === null ? null : Math.min(order.dueAtMs, expiresAtMs),
-  }
+/** An order in the air stays in hand: its attempt is about to end, and what it learns is to be written down. */
+function endOfWindow(
+  { expiresAtMs, dueAtMs, decidedAtMs }: Order,
+  endedAtMs: number,
+  nowMs: number,
+): Pick<Order, 'expiresAtMs' | 'dueAtMs'> {
+  const endsAtMs = Math.min(expiresAtMs, Math.max(Math.min(endedAtMs, nowMs), decidedAtMs))
+  if (dueAtMs === null) return { expiresAtMs: endsAtMs, dueAtMs }
+  const isInHand = dueAtMs > expiresAtMs
+  const latestMs = isInHand ? Math.max(endsAtMs, nowMs) + graceMs : endsAtMs
+  return { expiresAtMs: endsAtMs, dueAtMs: Math.min(dueAtMs, latestMs) }
 }
 
 function settledUpstream(

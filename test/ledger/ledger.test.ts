@@ -445,11 +445,32 @@ describe('settling', () => {
 describe('payment', () => {
   it('ends the window at once, and the pending order is due', async () => {
     const order = await aRecorded()
+    await ledger.defer(order, nowMs + 5000, null, [])
     const paid = await ledger.markPaid(order, nowMs + 700, nowMs + 700)
     expect(paid).toMatchObject({ status: 'pending', paidAtMs: nowMs + 700, turn: 'taken' })
     expect(paid).toMatchObject({ expiresAtMs: nowMs + 700, dueAtMs: nowMs + 700 })
     expect(await ledger.nextDueAtMs()).toBe(nowMs + 700)
   })
+
+  it.each(['markPaid', 'markClosed'] as const)(
+    'leaves an order that is in the air in hand, by %s: what its attempt learns is still to be written down',
+    async mark => {
+      const first = await aRecorded()
+      const again = await aRecorded()
+      await ledger.defer(again, nowMs, null, [])
+      expect(await ledger.lease(nowMs, 5)).toHaveLength(1)
+      for (const order of [first, again]) {
+        const marked = await ledger[mark](order, nowMs + 500, nowMs + 700)
+        expect(marked).toMatchObject({ status: 'pending', expiresAtMs: nowMs + 500 })
+        expect(marked?.dueAtMs).toBeGreaterThan(nowMs + 900)
+        expect(marked?.dueAtMs).toBeLessThan(nowMs + 1000)
+      }
+      expect(await ledger.expire(nowMs + 700, 5)).toBe(0)
+      expect(await ledger.settle(first, aSettlement(), [])).toMatchObject({ status: 'assigned' })
+      expect(await ledger.expire(nowMs + 1000, 5)).toBe(1)
+      expect(await ledger.find(again)).toMatchObject({ status: 'expired' })
+    },
+  )
 
   it('never moves the end of the window later, nor before the decision', async () => {
     const late = await ledger.markPaid(
@@ -491,7 +512,7 @@ describe('payment', () => {
     expect(closed).toMatchObject({
       closedAtMs: nowMs + 700,
       turn: 'refunded',
-      dueAtMs: nowMs + 700,
+      expiresAtMs: nowMs + 700,
     })
     expect(await ledger.markPaid(order, nowMs + 800, nowMs + 800)).toEqual(closed)
   })

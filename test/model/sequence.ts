@@ -132,6 +132,10 @@ export async function beginSequence(from: string, path: string, secrets: Secrets
       order.expiresAtMs,
     )
     expect(row.settledAtMs).toBeGreaterThanOrEqual(order.expiresAtMs)
+    const inTheAir = callsOf(order).filter(
+      ({ outcome, life: of }) => outcome === null && of === life.number,
+    )
+    expect(inTheAir, `${order.no} expired in the air`).toEqual([])
     order.status = 'expired'
   }
 

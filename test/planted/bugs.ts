@@ -20,13 +20,8 @@ export const bugs: readonly Bug[] = [
   },
   {
     name: 'naive compare',
-    file: 'src/access/keys.ts',
-    plants: [
-      [
-        'timingSafeEqual(digestOf(parts.secret), found?.digest ?? dummyDigest)',
-        'digestOf(parts.secret).equals(found?.digest ?? dummyDigest)',
-      ],
-    ],
+    file: 'src/access/compare.ts',
+    plants: [['timingSafeEqual(given, kept)', 'given.equals(kept)']],
     caughtBy: {
       file: 'test/access/constant-time.test.ts',
       title: 'a key is compared whole and in constant time',

@@ -69,9 +69,12 @@ export const modelBugs: readonly Bug[] = [
   ]),
   bug('payment leaves the window open', 'src/ledger/ledger.ts', [
     [
-      'const expiresAtMs = Math.min(order.expiresAtMs, Math.max(atMs, order.decidedAtMs))',
-      'const expiresAtMs = Math.max(order.expiresAtMs, Math.min(atMs, order.decidedAtMs))',
+      'const endsAtMs = Math.min(expiresAtMs, Math.max(Math.min(endedAtMs, nowMs), decidedAtMs))',
+      'const endsAtMs = Math.max(expiresAtMs, Math.min(endedAtMs, nowMs, decidedAtMs))',
     ],
+  ]),
+  bug('payment takes an order out of the air', 'src/ledger/ledger.ts', [
+    ['const isInHand = dueAtMs > expiresAtMs', 'const isInHand = false'],
   ]),
   bug('a pause is not looked at', 'src/assignment/resolve.ts', [
     ['isPaused: guideId => store.isPaused(guideId, nowMs),', 'isPaused: () => false,'],

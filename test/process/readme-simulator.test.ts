@@ -102,7 +102,7 @@ it.each([
     })
     expect(await answer.json()).toMatchObject({ status: 'assigned' })
 
-    const sign = blocks.find(block => block.includes('--signed'))?.slice(3) ?? 'exit 1'
+    const sign = blocks.find(block => block.includes('--signed')) ?? 'exit 1'
     const signed = await run('bash', ['-ec', sign], {
       cwd,
       env: { ...process.env, DATA_DIR: 'data' },

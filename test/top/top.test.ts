@@ -275,7 +275,8 @@ describe('npm run top', () => {
     expect(out).toMatch(/^store 1 南京路: 1 orders in 24 h\n {2}(张三|\S+) +1 turns {2}due +1\.0/m)
     const strange = await runTop(['--url', service.url, '--interval', '0.2', '--store', '99'], env)
     expect(strange).toMatchObject({ code: 0, out: expect.stringContaining('no store 99') })
-    const keyless = await runTop(['--url', service.url, '--interval', '0.2'])
+    const elsewhere = { DATA_DIR: join(dir, 'nothing') }
+    const keyless = await runTop(['--url', service.url, '--interval', '0.2'], elsewhere)
     expect(keyless).toMatchObject({ code: 0, out: expect.stringContaining('no API key') })
     expect(await service.end('SIGTERM')).toBe(0)
     const gone = await runTop(['--url', service.url], env)

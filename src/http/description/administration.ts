@@ -12,6 +12,7 @@ const key = {
   name: 'till 1',
   created_at: '2026-11-23T02:00:00.000Z',
   expires_at: null,
+  signed: false,
   last_used_at: null,
 }
 const hash = '6ddfabe25d04161cc176f03abc601c0d6c20658aefbfb3899caaa17de163d01d'
@@ -33,6 +34,7 @@ export const administrationOperations: ToldOperations = {
         name: 'manager 1001',
         expires_at: '2036-12-31T00:00:00+08:00',
       },
+      signing_till: { scope: 'assign', stores: [1001], name: 'till 7', signed: true },
     },
     answers: { 201: { created: { ...key, key: 'spa_73b508bf9f9033e6_…' } } },
   },
