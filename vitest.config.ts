@@ -27,6 +27,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: measured,
           execArgv,
+          // A process for several files saves what loading the same modules for each would cost.
+          isolate: false,
           maxWorkers: workers(3, 2),
           sequence: { groupOrder: 1 },
         },

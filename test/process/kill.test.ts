@@ -17,6 +17,7 @@ import {
   spawnService,
   startProcess,
 } from '../support/service-process.ts'
+import { atLength } from '../support/thorough.ts'
 import { createTills, seeded } from '../support/tills.ts'
 
 let dir: string
@@ -149,7 +150,7 @@ it('killed again and again while guides are refused: no order goes back to a gui
   })
   const told = new Map<string, Order>()
   let next = 0
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < atLength(2, 4); round++) {
     const running = await startProcess(env)
     let dead = false
     const till = async () => {
