@@ -103,8 +103,8 @@ export const unauthorized = (): AppError =>
 
 const signatureRequired = (): AppError =>
   new AppError('signature_required', {
-    en: 'This key is never sent: sign each request with it, as the README says.',
-    zh: '此密钥不可直接发送：请按 README 所述用它为每个请求签名。',
+    en: 'This key is never sent: sign each request with it, as docs/signing.md says.',
+    zh: '此密钥不可直接发送：请按 docs/signing.zh-CN.md 所述用它为每个请求签名。',
   })
 
 const signatureWrong = (): AppError =>

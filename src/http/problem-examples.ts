@@ -4,7 +4,7 @@ import { type ErrorCode, errorTable } from '../errors.ts'
 const details = {
   invalid_request: 'The body has a mistake: store_id: is missing.',
   unauthorized: 'Send Authorization: Bearer KEY with a valid key.',
-  signature_required: 'This key is never sent: sign each request with it, as the README says.',
+  signature_required: 'This key is never sent: sign each request with it, as docs/signing.md says.',
   signature_wrong: 'It must be the base64 of HMAC-SHA-256, with a valid key that signs.',
   clock_skew:
     'The time here is 2026-11-23T10:00:00.000Z (1795428000), and the timestamp 1795427000 is more than 300 s away: set the clock.',

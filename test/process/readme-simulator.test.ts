@@ -61,11 +61,11 @@ function inTerminal(script: string, cwd: string, port: string) {
 }
 
 it.each([
-  ['README.md', 'docs/production.md'],
-  ['README.zh-CN.md', 'docs/production.zh-CN.md'],
+  ['README.md', 'docs/production.md', 'docs/signing.md'],
+  ['README.zh-CN.md', 'docs/production.zh-CN.md', 'docs/signing.zh-CN.md'],
 ])(
-  'brings a fresh checkout from the simulator to an assigned order by the lines of %s and %s, pasted top to bottom',
-  async (readme, walk) => {
+  'brings a fresh checkout from the simulator to an assigned order by the lines of %s, %s and %s, pasted top to bottom',
+  async (readme, walk, signing) => {
     const cwd = aCheckout(readme)
     const [simulatorPort, port] = [await freePort(), await freePort()]
     const text = readFileSync(readme, 'utf8')
@@ -102,7 +102,9 @@ it.each([
     })
     expect(await answer.json()).toMatchObject({ status: 'assigned' })
 
-    const sign = blocks.find(block => block.includes('--signed')) ?? 'exit 1'
+    const [sign = 'exit 1'] = shellBlocks(
+      readFileSync(signing, 'utf8').replaceAll(':8080', `:${port}`),
+    )
     const signed = await run('bash', ['-ec', sign], {
       cwd,
       env: { ...process.env, DATA_DIR: 'data' },
