@@ -28,7 +28,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   guides: ['rules', 'mirror', 'wechatpay', 'errors.ts', 'clock.ts'],
   'metrics.ts': ['assignment', 'ledger', 'mirror', 'clock.ts', 'distribution.ts'],
   'order-line.ts': ['assignment', 'ledger'],
-  telemetry: ['config.ts', 'assignment', 'ledger', 'wechatpay'],
+  telemetry: ['collector.ts', 'assignment', 'ledger', 'wechatpay'],
   http: [
     'metrics.ts',
     'assignment',
@@ -51,7 +51,8 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'errors.ts',
     'clock.ts',
   ],
-  'config.ts': ['wechatpay', 'errors.ts'],
+  'collector.ts': ['errors.ts'],
+  'config.ts': ['collector.ts', 'wechatpay', 'errors.ts'],
   'service.ts': [
     'app.ts',
     'config.ts',
