@@ -1,4 +1,5 @@
 import type { DocumentVersions } from '../rules/decide.ts'
+import type { NotChosen } from '../rules/eligibility.ts'
 import type { PastRow } from './history.ts'
 import type { Attempt, Order, OrderTrace, Returned, Upstream } from './ledger.ts'
 
@@ -100,4 +101,34 @@ export function mayYetTakeEffect(order: Order): boolean {
 function ownAttempts({ generation, attempts }: Order): Attempt[] {
   const kept: Attempt[] = JSON.parse(attempts)
   return kept.filter(one => (one.generation ?? 1) === generation)
+}
+
+/** A generation as it is kept once another follows. */
+export function earlierFrom(order: Order, returned: Returned): Earlier {
+  const { earlier: _, returned: __, ...trace }: OrderTrace = JSON.parse(order.trace ?? '{}')
+  const { generation, guideId, reason, staffVersion, rosterVersion, planVersion, upstream } = order
+  return {
+    ...trace,
+    generation,
+    status: returned.by === 'refused' ? 'rejected' : statusBefore(order),
+    guideId,
+    reason,
+    versions: { staff: staffVersion, roster: rosterVersion, plan: planVersion },
+    decidedAtMs: trace.decidedAtMs ?? order.decidedAtMs,
+    settledAtMs: order.settledAtMs,
+    upstream: upstream === null ? null : JSON.parse(upstream),
+    returned,
+  }
+}
+
+/** Of the candidates of its turn that the rules would not say again why they did not serve. */
+export function withoutTurn({ guideId, blocked, turn }: Earlier): Earlier['blocked'] {
+  const named = new Set([guideId, ...blocked.map(([id]) => id)])
+  const others = (turn?.candidates ?? []).map(([id]) => id).filter(id => !named.has(id))
+  return [...blocked, ...others.map((id): [string, NotChosen] => [id, 'STEP_NOT_REACHED'])]
+}
+
+function statusBefore({ id, status }: Order): Earlier['status'] {
+  if (status === 'assigned' || status === 'pending' || status === 'unassigned') return status
+  throw new Error(`order ${id} is ${status}, and has no next generation`)
 }
