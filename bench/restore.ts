@@ -6,12 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { printFacts } from '../src/assignment/facts.ts'
-import { lookAround, resolve } from '../src/assignment/resolve.ts'
-import { openDatabase } from '../src/db/open.ts'
-import { openLedger } from '../src/ledger/ledger.ts'
-import { openMirror } from '../src/mirror/mirror.ts'
-import { fillMirror, merchant } from './bed.ts'
 import { copyOrders } from './scale.ts'
+import { openShop } from './shop.ts'
 
 /**
  * How long a backup takes beside a process that goes on writing, and its restore over the database that there was: each
@@ -27,7 +23,7 @@ const file = join(dir, 'kept.db')
 async function measure(): Promise<void> {
   mkdirSync(dataDir)
   const path = join(dataDir, 'smartguide.db')
-  const { db, record } = openShop(path)
+  const { db, record } = openShop(path, { stores: 20, guidesEach: 8, print: printFacts })
   await Promise.all(Array.from({ length: 1000 }, record))
   const attempt = {
     at_ms: Date.now(),
@@ -64,39 +60,6 @@ async function measure(): Promise<void> {
   const verdict = restoreSeconds <= limitSeconds ? 'within' : 'OVER'
   say('restore', `${restoreSeconds.toFixed(1)} s (${verdict} the ${limitSeconds} s)`)
   if (restoreSeconds > limitSeconds) process.exitCode = 1
-}
-
-function openShop(path: string) {
-  const db = openDatabase(path)
-  const mirror = openMirror(db)
-  const stores = 20
-  fillMirror(mirror, stores, 8)
-  const ledger = openLedger(db)
-  let made = 0
-
-  function record(): Promise<unknown> {
-    made += 1
-    const nowMs = Date.now()
-    const storeId = 1 + (made % stores)
-    const store = mirror.readyStore(storeId, nowMs)
-    if (!store) throw new Error('no store')
-    const facts = {
-      storeId,
-      outTradeNo: `R${made}`,
-      memberId: `m${made % 2000}`,
-      memberLevel: null,
-      amountFen: (made % 50) * 3000,
-      channel: null,
-      guideId: null,
-      cartId: null,
-      createdAtMs: null,
-      test: false,
-    }
-    const around = lookAround(mirror, store, facts, nowMs, 600_000)
-    const order = { ...facts, merchant, facts: printFacts(facts) }
-    return ledger.record(order, view => resolve(facts, around, view))
-  }
-  return { db, record }
 }
 
 /** Seconds from the start of the process to its end. */

@@ -1,16 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
-import { lookAround, resolve } from '../src/assignment/resolve.ts'
-import { openDatabase } from '../src/db/open.ts'
-import { openLedger } from '../src/ledger/ledger.ts'
-import { openMirror } from '../src/mirror/mirror.ts'
+import type { openDatabase } from '../src/db/open.ts'
 import { signRsa } from '../src/wechatpay/sign.ts'
-import { fillMirror, makeBed, merchant } from './bed.ts'
+import { makeBed } from './bed.ts'
 import { spreadOf } from './figures.ts'
+import { openShop } from './shop.ts'
 
 export type Figure = { what: string; microseconds: number }
 
-const windowMs = 600_000
 const million = 1_000_000
 /** Of a pass; many stores are looked at once before, as in a service that has run for a while. */
 const orders = 2048
@@ -69,35 +66,8 @@ async function signing(): Promise<number> {
 }
 
 function openBench(path: string, stores: number, guidesEach: number) {
-  const db = openDatabase(path)
+  const { db, record } = openShop(path, { stores, guidesEach, print: () => '{}' })
   db.$client.pragma('synchronous = NORMAL')
-  const mirror = openMirror(db)
-  db.transaction(() => fillMirror(mirror, stores, guidesEach))
-  const ledger = openLedger(db)
-  let made = 0
-
-  function record(): Promise<unknown> {
-    made += 1
-    const nowMs = Date.now()
-    const storeId = 1 + (made % stores)
-    const store = mirror.readyStore(storeId, nowMs)
-    if (!store) throw new Error('no store')
-    const facts = {
-      storeId,
-      outTradeNo: `S${made}`,
-      memberId: `m${made % 2000}`,
-      memberLevel: null,
-      amountFen: (made % 50) * 3000,
-      channel: null,
-      guideId: null,
-      cartId: null,
-      createdAtMs: null,
-      test: false,
-    }
-    const around = lookAround(mirror, store, facts, nowMs, windowMs)
-    const order = { merchant, outTradeNo: facts.outTradeNo, storeId, facts: '{}', cartId: null }
-    return ledger.record({ ...order, test: false }, view => resolve(facts, around, view))
-  }
 
   async function decide(batch: number): Promise<number> {
     for (let warm = 0; warm < stores; warm += 32) {

@@ -1,5 +1,5 @@
 import type { InHand } from './assignment/assignments.ts'
-import type { Attempt, Order } from './ledger/ledger.ts'
+import type { Attempt, Order } from './ledger/order.ts'
 
 /**
  * What the log says of an order when it is settled, once a generation: closed fields, nothing that a till sent of the

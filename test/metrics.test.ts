@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import type { Resolution } from '../src/ledger/ledger.ts'
+import type { Resolution } from '../src/ledger/order.ts'
 import type { Outcome } from '../src/wechatpay/outcome.ts'
 import { eventually, openRig, type Rig, readJson } from './support/rig.ts'
 

@@ -1,4 +1,4 @@
-import type { Order } from '../ledger/ledger.ts'
+import type { Order } from '../ledger/order.ts'
 import type { OrderFacts } from './resolve.ts'
 
 /** What a caller says of an order: the facts that the decision looks at, and those that are only kept. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Clock, within } from '../clock.ts'
 import { attemptsMade } from '../ledger/generations.ts'
-import type { Attempt, Order, Settlement, Upstream } from '../ledger/ledger.ts'
+import type { Attempt, Order, Settlement, Upstream } from '../ledger/order.ts'
 import type { AssignedOrder, AssignRequest } from '../wechatpay/client.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import type { Outbound } from './outbound.ts'

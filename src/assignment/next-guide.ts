@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { AppError } from '../errors.ts'
 import { maxGenerations, mayYetTakeEffect } from '../ledger/generations.ts'
-import type { LedgerView, Order, Resolution, Succession } from '../ledger/ledger.ts'
+import type { LedgerView, Order, Resolution, Succession } from '../ledger/order.ts'
 import type { Mirror, ReadyStore } from '../mirror/mirror.ts'
 import { decide } from '../rules/decide.ts'
 import { readFacts } from './facts.ts'

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
-import type { Ledger, Order } from '../ledger/ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Order } from '../ledger/order.ts'
 
 export type Outbox = {
   /** Takes over what an earlier process left pending, then sends what is due until `stop`. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { History, PastRow } from '../ledger/history.ts'
-import type { Order, OrderTrace } from '../ledger/ledger.ts'
+import type { Order, OrderTrace } from '../ledger/order.ts'
 import type { Sandbox } from '../ledger/sandbox.ts'
 import { type Verified, verify, type WeightsOf } from '../ledger/verify.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'

@@ -1,4 +1,4 @@
-import type { LedgerView, Resolution } from '../ledger/ledger.ts'
+import type { LedgerView, Resolution } from '../ledger/order.ts'
 import type { MerchantSettings, Mirror, ReadyStore } from '../mirror/mirror.ts'
 import { decide, type Owner } from '../rules/decide.ts'
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
-import type { OrderTrace, Resolution } from '../ledger/ledger.ts'
+import type { OrderTrace, Resolution } from '../ledger/order.ts'
 import type { Sandbox } from '../ledger/sandbox.ts'
 import type { Mirror, ReadyStore, Store, StoreDocuments } from '../mirror/mirror.ts'
 import { type Explanation, explain, type NamesOf } from '../rules/explain.ts'

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { decidedAtOf, type Earlier } from '../ledger/generations.ts'
-import type { Attempt, Order, OrderTrace, Upstream } from '../ledger/ledger.ts'
+import type { Attempt, Order, OrderTrace, Upstream } from '../ledger/order.ts'
 import { isTooLate } from '../ledger/outcomes.ts'
 import { isoOf } from './edge.ts'
 import { generationTag } from './etag.ts'

@@ -4,7 +4,7 @@ import { mayEnter } from '../access/rights.ts'
 import type { Assignments } from '../assignment/assignments.ts'
 import type { PostedFacts } from '../assignment/facts.ts'
 import { orderNotFound } from '../errors.ts'
-import type { Order, OrderKey } from '../ledger/ledger.ts'
+import type { Order, OrderKey } from '../ledger/order.ts'
 import { guideIdSchema } from '../rules/names.ts'
 import {
   bearer,

@@ -1,7 +1,7 @@
 import type { DocumentVersions } from '../rules/decide.ts'
 import type { NotChosen } from '../rules/eligibility.ts'
 import type { PastRow } from './history.ts'
-import type { Attempt, Order, OrderTrace, Returned, Upstream } from './ledger.ts'
+import type { Attempt, Order, OrderTrace, Returned, Upstream } from './order.ts'
 
 /**
  * A generation of an order that is over: its guide was refused, or another was named in their place. `settledAtMs` is

@@ -5,7 +5,7 @@ import type { DocumentVersions } from '../rules/decide.ts'
 import type { Standings } from '../rules/logged.ts'
 import { parsePage } from './books.ts'
 import type { Purged } from './chain.ts'
-import type { Order, OrderTrace } from './ledger.ts'
+import type { Order, OrderTrace } from './order.ts'
 
 /** An order of the past as the reports read it. */
 export type PastRow = Pick<
@@ -126,13 +126,7 @@ function takesTooLong(): AppError {
 }
 
 function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
-  const idsAfter = client.prepare<
-    [number, number, number, number, number],
-    { id: number; at: number }
-  >(`
-    SELECT id, decided_at_ms AS at FROM orders
-    WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
-    ORDER BY decided_at_ms, id LIMIT ?`)
+  const idsAfter = prepareIdsAfter(client)
   const row = preparePastRow(client)
   const purged = preparePurged(client)
   const pages = client.prepare<[number], { book: string; page: string }>(
@@ -212,4 +206,15 @@ function readRow({ facts, staff, roster, plan, trace, ...row }: Raw): PastRow {
     versions: { staff, roster, plan },
     trace: JSON.parse(trace ?? noTrace),
   }
+}
+
+/** Of a store, before an instant and after an order, by its instant and its id: a page in the order they were decided. */
+export function prepareIdsAfter(client: Db['$client']) {
+  return client.prepare<
+    [storeId: number, beforeMs: number, afterMs: number, afterId: number, limit: number],
+    { id: number; at: number }
+  >(`
+    SELECT id, decided_at_ms AS at FROM orders
+    WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
+    ORDER BY decided_at_ms, id LIMIT ?`)
 }

@@ -1,5 +1,5 @@
 import type Database from 'better-sqlite3'
-import type { Order } from './ledger.ts'
+import type { Order } from './order.ts'
 
 /**
  * The statements that every order runs, as SQL: built by drizzle each would take longer to bind its values than to run.

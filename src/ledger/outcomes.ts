@@ -1,4 +1,4 @@
-import type { Order } from './ledger.ts'
+import type { Order } from './order.ts'
 
 /** How an order ended: its status, but `closed` when its till closed it first, and `too_late` when it was paid first. */
 export type SettledAs = Exclude<Order['status'], 'pending'> | 'closed' | 'too_late'

@@ -1,6 +1,7 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import type { Db } from '../db/open.ts'
+import { prepareIdsAfter } from './history.ts'
 import type { Ledger } from './ledger.ts'
 
 export type PurgeRun = { orders: number; stores: number; beforeMs: number; ms: number }
@@ -118,13 +119,7 @@ function prepare({ $client }: Db) {
       'SELECT store_id FROM orders WHERE store_id > ? ORDER BY store_id LIMIT 1',
     )
     .pluck()
-  const idsAfter = $client.prepare<
-    [number, number, number, number, number],
-    { id: number; at: number }
-  >(`
-    SELECT id, decided_at_ms AS at FROM orders
-    WHERE store_id = ? AND decided_at_ms < ? AND (decided_at_ms, id) > (?, ?)
-    ORDER BY decided_at_ms, id LIMIT ?`)
+  const idsAfter = prepareIdsAfter($client)
   const newest = $client.prepare<[], number>('SELECT max(id) FROM orders').pluck()
   const firstPending = $client
     .prepare<[number], number | null>(

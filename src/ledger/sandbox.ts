@@ -1,14 +1,8 @@
 import type { Db } from '../db/open.ts'
 import { type LoggedTurn, logTurn } from '../rules/logged.ts'
 import { openBooks } from './books.ts'
-import {
-  type LedgerView,
-  type NewOrder,
-  type Order,
-  type OrderTrace,
-  type Resolution,
-  resolveInCart,
-} from './ledger.ts'
+import { resolveInCart } from './ledger.ts'
+import type { LedgerView, NewOrder, Order, OrderTrace, Resolution } from './order.ts'
 import { openTallies } from './tallies.ts'
 
 export type Sandbox = ReturnType<typeof openSandbox>

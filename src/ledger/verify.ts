@@ -23,7 +23,7 @@ import {
 } from './chain.ts'
 import { type Generation, generationsOf } from './generations.ts'
 import type { PastRow, Snapshot } from './history.ts'
-import type { Returned } from './ledger.ts'
+import type { Returned } from './order.ts'
 
 /** What does not hold, and of which order; null when it is the book itself, or an order that is gone. */
 export type Fault = { out_trade_no: string | null; what: string }

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { Agent, request } from 'undici'
 import type { InHand } from '../assignment/assignments.ts'
 import type { Collector } from '../collector.ts'
-import type { Attempt, Order } from '../ledger/ledger.ts'
+import type { Attempt, Order } from '../ledger/order.ts'
 import type { Outcome } from '../wechatpay/outcome.ts'
 import { attemptKey, type Settled, spansOf } from './spans.ts'
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { InHand } from '../assignment/assignments.ts'
-import type { Attempt, Order } from '../ledger/ledger.ts'
+import type { Attempt, Order } from '../ledger/order.ts'
 
 /** What spans are made of, taken when an order is settled, once a generation; nothing that a till sent of the payer. */
 export type Settled = Pick<

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Order, OrderTrace } from '../../src/ledger/ledger.ts'
+import type { Order, OrderTrace } from '../../src/ledger/order.ts'
 import { aDirectory, balancesFromOrders, bookOnDisk } from '../support/ledger.ts'
 import {
   anyStaff,

@@ -1,7 +1,7 @@
 import { getTableColumns } from 'drizzle-orm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { prepareHotRows } from '../../src/ledger/hot-rows.ts'
-import type { Order } from '../../src/ledger/ledger.ts'
+import type { Order } from '../../src/ledger/order.ts'
 import { orders } from '../../src/ledger/schema.ts'
 import { aDatabase } from '../support/ledger.ts'
 

@@ -1,13 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openDatabase } from '../../src/db/open.ts'
-import {
-  type Attempt,
-  type Ledger,
-  type Order,
-  type OrderTrace,
-  openLedger,
-  type Settlement,
-} from '../../src/ledger/ledger.ts'
+import { type Ledger, openLedger } from '../../src/ledger/ledger.ts'
+import type { Attempt, Order, OrderTrace, Settlement } from '../../src/ledger/order.ts'
 import {
   aDatabase,
   anOrder,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Order } from '../../src/ledger/ledger.ts'
+import type { Order } from '../../src/ledger/order.ts'
 import type { StoreDocuments } from '../../src/mirror/mirror.ts'
 import { decide } from '../../src/rules/decide.ts'
 import { staffSchema } from '../../src/rules/staff.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Order, OrderTrace } from '../../src/ledger/ledger.ts'
+import type { Order, OrderTrace } from '../../src/ledger/order.ts'
 import { notChosenReasons } from '../../src/rules/eligibility.ts'
 import { explain, followsFromNumbers, type Recorded, whyNotThem } from '../../src/rules/explain.ts'
 import { shares, unitsPerOrder } from '../../src/rules/fairness.ts'

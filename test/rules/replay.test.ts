@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { replayPeriod } from '../../src/assignment/replays.ts'
-import type { Order, OrderTrace } from '../../src/ledger/ledger.ts'
+import type { Order, OrderTrace } from '../../src/ledger/order.ts'
 import { createReplay, type PastOrder, type ReplayReport } from '../../src/rules/replay.ts'
 import { aDirectory } from '../support/ledger.ts'
 import {

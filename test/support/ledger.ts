@@ -4,13 +4,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { type Db, openDatabase } from '../../src/db/open.ts'
 import type { RecordedTurn } from '../../src/ledger/books.ts'
-import type {
-  Asked,
-  LedgerView,
-  NewOrder,
-  OrderTrace,
-  Resolution,
-} from '../../src/ledger/ledger.ts'
+import type { Asked, LedgerView, NewOrder, OrderTrace, Resolution } from '../../src/ledger/order.ts'
 import { decide, type Question, type Rules } from '../../src/rules/decide.ts'
 import { type HandedOn, shares, turnChanges } from '../../src/rules/fairness.ts'
 import { aStore, mondayMs } from './rules.ts'
