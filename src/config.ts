@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Collector, readCollector } from './collector.ts'
 import { StartError } from './errors.ts'
@@ -80,6 +81,16 @@ export function loadConfig(env: Environment): Config {
 
 export function readDataDir(env: Environment): string {
   return env['DATA_DIR'] || (accountSettings(env).length > 0 ? 'data' : join('data', 'demo'))
+}
+
+/** For whoever works beside the service: in a bare shell the demo's could be taken for that of the shop. */
+export function findDataDir(env: Environment): string {
+  const dataDir = readDataDir(env)
+  if (env['DATA_DIR'] || !existsSync(join('data', 'smartguide.db'))) return dataDir
+  if (dataDir === 'data' || !existsSync(join(dataDir, 'smartguide.db'))) return 'data'
+  throw new StartError(
+    `There is a database in data and one of the demo in ${dataDir}, and nothing here says which is meant: set DATA_DIR.`,
+  )
 }
 
 export function readPiiKeyFile(env: Environment): string {

@@ -1,7 +1,7 @@
 import '../quick-start.ts'
 import { statSync } from 'node:fs'
 import { systemClock } from '../clock.ts'
-import { readDataDir } from '../config.ts'
+import { findDataDir } from '../config.ts'
 import { StartError } from '../errors.ts'
 
 const usage = `npm run backup -- FILE     copies the database into FILE, while the service runs
@@ -16,7 +16,7 @@ async function main(): Promise<number> {
     process.stderr.write(usage)
     return 64
   }
-  const dataDir = readDataDir(process.env)
+  const dataDir = findDataDir(process.env)
   if (verb === 'backup') {
     const { backUp } = await import('./backup.ts')
     backUp(dataDir, file)

@@ -56,9 +56,10 @@ export const orderSchema = assignmentSchema
   .extend({
     paid_at: nullableInstant,
     closed_at: nullableInstant,
-    too_late: z
-      .boolean()
-      .openapi({ description: 'Paid before WeChat Pay had accepted the guide.' }),
+    too_late: z.boolean().openapi({
+      description:
+        'Paid before WeChat Pay had accepted the guide. A paid_at in whole seconds, as WeChat Pay tells it, is somewhen in that second.',
+    }),
     named: namedSchema.optional(),
     earlier: z.array(earlierSchema),
     attempt_count: z.int(),

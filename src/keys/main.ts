@@ -1,6 +1,6 @@
 import '../quick-start.ts'
 import { openKeys, sealedKeys } from '../access/keys.ts'
-import { readDataDir, readPiiKeyFile } from '../config.ts'
+import { findDataDir, readPiiKeyFile } from '../config.ts'
 import { openBeside } from '../db/beside.ts'
 import { StartError, sayCause, startExitCode } from '../errors.ts'
 import { openVault } from '../mirror/open-vault.ts'
@@ -15,7 +15,7 @@ function main(): Told {
   const asked = readArguments(process.argv.slice(2), Date.now())
   if (asked.kind === 'wrong') return { code: 64, err: `${asked.why}\n\n${usage}` }
   if (asked.kind === 'help') return { code: 0, out: usage }
-  const { db, close } = openBeside(readDataDir(process.env), { mayMake: asked.kind === 'create' })
+  const { db, close } = openBeside(findDataDir(process.env), { mayMake: asked.kind === 'create' })
   try {
     const needsVault = asked.kind === 'create' && asked.key.signed === true
     const vault = needsVault ? openVault(db, readPiiKeyFile(process.env), sealedKeys(db)) : null

@@ -17,9 +17,19 @@ export type DecidedCount = Readonly<Pick<Order, 'status' | 'reason'> & { count: 
 export type Ending = SettledAs | 'found_too_late'
 
 /** Paid before WeChat Pay had accepted the guide. */
-export function isTooLate({ paidAtMs, guideId, status, settledAtMs }: Order): boolean {
+export function isTooLate({
+  paidAtMs,
+  guideId,
+  status,
+  settledAtMs,
+}: Pick<Order, 'paidAtMs' | 'guideId' | 'status' | 'settledAtMs'>): boolean {
   if (paidAtMs === null || guideId === null || status === 'rejected') return false
-  return status !== 'assigned' || paidAtMs < (settledAtMs ?? Number.POSITIVE_INFINITY)
+  return status !== 'assigned' || latestMs(paidAtMs) < (settledAtMs ?? Number.POSITIVE_INFINITY)
+}
+
+/** WeChat Pay tells the time of a payment (`success_time`) in whole seconds: it was somewhen in that one. */
+function latestMs(paidAtMs: number): number {
+  return paidAtMs % 1000 === 0 ? paidAtMs + 999 : paidAtMs
 }
 
 /** Null while the order is pending. */

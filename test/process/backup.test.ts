@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   copyFileSync,
@@ -292,3 +292,23 @@ it('npm run bench:restore measures backup and restore, with as many orders as it
   })
   expect(stdout).toMatch(/^restore +\d+\.\d s \(within the 10 s\)$/m)
 }, 300_000)
+
+it.each(['src/backup/main.ts', 'src/keys/main.ts'])(
+  '%s does not guess in a bare shell which database is meant, that of the shop or of the demo',
+  main => {
+    const cwd = join(dir, 'bare')
+    mkdirSync(join(cwd, 'data', 'demo'), { recursive: true })
+    writeFileSync(join(cwd, 'data', 'smartguide.db'), 'no database')
+    const copy = join(cwd, 'copy.db')
+    const args = main.includes('backup') ? ['backup', copy] : ['list']
+    const bare = { cwd, env: { PATH: process.env['PATH'] ?? '' }, encoding: 'utf8' } as const
+    const inBareShell = () => spawnSync(process.execPath, [join(root, main), ...args], bare)
+    expect(inBareShell()).toMatchObject({ stderr: expect.stringMatching(/data\/smartguide\.db/) })
+    writeFileSync(join(cwd, 'data', 'demo', 'smartguide.db'), 'no database')
+    expect(inBareShell()).toMatchObject({
+      status: 78,
+      stderr: expect.stringContaining('set DATA_DIR'),
+    })
+    expect(existsSync(copy)).toBe(false)
+  },
+)
