@@ -33,6 +33,8 @@ export type Service = Awaited<ReturnType<typeof startService>>
 
 // Containers are killed 10 s after the signal.
 const stopLimitMs = 9_000
+/** Of that, what callers may not use up: what is in the air is written down. */
+const drainMs = 1_000
 const keepUsedEveryMs = 60_000
 const syncEveryMs = 6 * 3_600_000
 
@@ -200,7 +202,8 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
       endCheck()
       // At once: who waits for a sync or an import would hold up the stop.
       const othersEnded = Promise.all([registry.stop(), retention.stop()])
-      await traffic.end(leftMs)
+      // A report may take minutes; what is in the air has its time all the same.
+      await traffic.end(() => leftMs() - drainMs)
       await within(Promise.all([assignments.drain(), othersEnded]), leftMs())
       await Promise.all([
         within(upstream.close(), Math.min(1000, leftMs())),

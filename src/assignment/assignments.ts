@@ -77,6 +77,8 @@ type Recorded = { order: Order; isNew: boolean }
 type Flight = Window & {
   recorded: Promise<Recorded>
   landed: Promise<Order>
+  /** It has more to do than to read the order. */
+  isInAir: boolean
   /** Once its guide was refused: the order as its newest generation was recorded. */
   newest: Order | null
   /** Of the order, and not of a repeat or of another guide. */
@@ -128,7 +130,14 @@ export function createAssignments(deps: {
     recovered: () => outbox.hasten(),
   })
   const { opensAtMs } = outbound
-  const outbox = createOutbox({ ledger, clock, send: sendAgain, opensAtMs, failed })
+  const outbox = createOutbox({
+    ledger,
+    clock,
+    send: sendAgain,
+    isInAir: order => flights.get(flightKey(order))?.isInAir === true,
+    opensAtMs,
+    failed,
+  })
   const landings = createMeter()
   const admission = createAdmission({ clock, backlogMs: () => backlogMs(few) })
   const accepted = createDistribution(acceptedBounds)
@@ -160,12 +169,14 @@ export function createAssignments(deps: {
       recordedMs: null,
       endsAtMs: Number.POSITIVE_INFINITY,
       shorten: null,
+      isInAir: false,
       newest: null,
       recorded,
       landed: recorded.then(({ order, isNew }) => {
         flight.recordedMs = clock.monotonicMs() - flight.arrivedMs
         // One that was pending before us is deferred: the outbox has it.
-        return isNew && order.status === 'pending' ? flyHome(order, flight, maxAttempts) : order
+        flight.isInAir = isNew && order.status === 'pending'
+        return flight.isInAir ? flyHome(order, flight, maxAttempts) : order
       }),
     }
     const key = flightKey({ merchant, outTradeNo })

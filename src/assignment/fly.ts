@@ -180,12 +180,13 @@ async function attemptOnce(
   if (guideId === null) throw new Error(`order ${order.id} is pending without a guide`)
   const atMs = clock.nowMs()
   const startMs = clock.monotonicMs()
+  const allowedMs = outbound.timeoutMs(host)
   const outcome = await client.assign({
     guideId,
     outTradeNo: order.outTradeNo,
     subMchid: subMchidOf(order),
     host,
-    timeoutMs: Math.min(outbound.timeoutMs(host), leftMs),
+    timeoutMs: Math.min(allowedMs, leftMs),
     leash,
   })
   const ms = clock.monotonicMs() - startMs
@@ -198,7 +199,9 @@ async function attemptOnce(
     ...(order.generation > 1 ? { generation: order.generation } : {}),
   }
   attempts.push(attempt)
-  outbound.learn(order.merchant, host, outcome, ms)
+  // The window ended it, and the host may be as well as ever.
+  const isCutShort = attempt.outcome === 'timeout' && ms < allowedMs * 0.9
+  outbound.learn(order.merchant, host, outcome, ms, isCutShort)
   noted(order, attempt, outcome)
   return outcome
 }

@@ -30,7 +30,8 @@ export type Outbound = {
   timeoutMs(host: number): number
   hedgeAfterMs(host: number): number | null
   /** What an attempt taught: of the host, of the merchant. */
-  learn(merchant: string, host: number, outcome: Outcome, ms: number): void
+  /** `isCutShort`: it had not the time that others have, so its silence says nothing of the host. */
+  learn(merchant: string, host: number, outcome: Outcome, ms: number, isCutShort?: boolean): void
   /** When a call may leave at all, in epoch milliseconds; 0 for now. */
   opensAtMs(): number
   /** Merchants whose account is refused at present. */
@@ -180,11 +181,12 @@ export function createOutbound({
       return p95 === null ? null : Math.max(shortestHedgeMs, 1.5 * p95)
     },
 
-    learn(merchant, host, outcome, ms) {
+    learn(merchant, host, outcome, ms, isCutShort = false) {
       const nowMs = clock.monotonicMs()
       const { pace, budget, account } = laneOf(merchant)
       const breaker = breakers[host]
       attempts.add(host, outcome)
+      if (isCutShort) return
       let isRecovered = false
       if (isOfHost(outcome)) breaker?.failed(nowMs)
       else isRecovered = breaker?.succeeded() ?? false

@@ -23,12 +23,14 @@ export function createOutbox(deps: {
   ledger: Ledger
   clock: Clock
   send(order: Order): Promise<unknown>
+  /** Whoever has it there ends it. */
+  isInAir(order: Order): boolean
   /** When a call may leave at all, in epoch milliseconds; 0 for now. */
   opensAtMs(): number
   failed(cause: unknown): void
   maxInAir?: number
 }): Outbox {
-  const { ledger, clock, send, opensAtMs, failed, maxInAir = 64 } = deps
+  const { ledger, clock, send, isInAir, opensAtMs, failed, maxInAir = 64 } = deps
   const inAir = new Set<Promise<void>>()
   let timer: NodeJS.Timeout | null = null
   let wakesAtMs = Number.POSITIVE_INFINITY
@@ -70,7 +72,7 @@ export function createOutbox(deps: {
 
   async function sendDue(): Promise<void> {
     // What is over needs no place in the air, and waits for none.
-    await ledger.expire(clock.nowMs(), maxExpired)
+    await ledger.expire(clock.nowMs(), maxExpired, isInAir)
     const places = maxInAir - inAir.size
     if (places <= 0 || stopped || opensAtMs() > 0) return
     const due = await ledger.lease(clock.nowMs(), places)

@@ -70,8 +70,11 @@ export type Ledger = {
     upstream: Upstream | null,
     attempts: readonly Attempt[],
   ): Promise<Order>
-  /** Ends at most `limit` pending orders whose window is over and that nobody has in the air; how many there were. */
-  expire(nowMs: number, limit: number): Promise<number>
+  /**
+   * Looks at no more than `limit` pending orders whose window is over, and ends those that are not in the air: how many.
+   * One that is will be looked at again, once its attempt, which ends with the window, has been written down.
+   */
+  expire(nowMs: number, limit: number, isInAir: (order: Order) => boolean): Promise<number>
   /** Hands out pending orders that are due, nearest expiry first; each is due again only after it expired. */
   lease(nowMs: number, limit: number): Promise<Order[]>
   /** Makes the orders due now that wait for their next attempt; how many. Those in the air stay with whoever has them. */
@@ -431,11 +434,14 @@ export function openLedger(
         })
       }),
 
-    expire: (nowMs, limit) =>
-      commit.run(
-        () =>
-          statements.over.all({ nowMs, limit }).map(order => end(order, 'expired', nowMs)).length,
-      ),
+    expire: (nowMs, limit, isInAir) =>
+      commit.run(() => {
+        const over = statements.over.all({ nowMs, limit })
+        const [flying, landed] = partition(over, isInAir)
+        for (const order of flying) update({ ...order, dueAtMs: nowMs + graceMs })
+        for (const order of landed) end(order, 'expired', nowMs)
+        return landed.length
+      }),
 
     lease: (nowMs, limit) =>
       commit.run(() =>
@@ -534,6 +540,11 @@ function turnOf({ trace }: Order): LoggedTurn | null {
 function isTest({ facts }: Order): boolean {
   const { test }: { test?: boolean } = JSON.parse(facts)
   return test === true
+}
+
+function partition<T>(all: readonly T[], isOne: (one: T) => boolean): [ones: T[], others: T[]] {
+  const { ones = [], others = [] } = Object.groupBy(all, one => (isOne(one) ? 'ones' : 'others'))
+  return [ones, others]
 }
 
 /** An order in the air stays in hand: its attempt is about to end, and what it learns is to be written down. */

@@ -183,6 +183,7 @@ it('lets the ledger go before a stop is over, whatever its turn was waiting for'
   const outbox = createOutbox({
     ledger,
     clock: systemClock,
+    isInAir: () => false,
     send: () => Promise.resolve(),
     opensAtMs: () => 0,
     failed: cause => failures.push(cause),
