@@ -213,6 +213,39 @@ it('ends orders whose window is over though every place in the air is taken', as
   expect(row?.late).toBeLessThan(1000)
 }, 30_000)
 
+it.each([
+  ['that a payment cuts short leaves the breaker of its host closed', true, 0],
+  ['that had its time opens it', false, 1],
+])(
+  'a silent call %s',
+  async (_, isPaid, isOpen) => {
+    const { client } = upstream(
+      ({ leash, timeoutMs }) =>
+        new Promise(done => {
+          const end = () => done(unknown('timeout'))
+          if (leash) leash.shorten = end
+          setTimeout(end, timeoutMs)
+        }),
+    )
+    rig = await openRig({ client: { ...client, hosts: ['http://one'] }, attemptTimeoutMs: 400 })
+    const nos = Array.from({ length: 20 }, (_, n) => `CUT${n}`)
+    await rig.openStore(1001, 2)
+    await Promise.all(
+      nos.map(no => rig?.assign(no, { store_id: 1001 }, { prefer: 'respond-async' })),
+    )
+    const body = { paid_at: soon(0) }
+    if (isPaid)
+      await Promise.all(nos.map(no => rig?.request('POST', `/orders/${no}/paid`, { body })))
+    const attempts = async () => (await rig?.order('CUT19'))?.['attempt_count'] ?? 0
+    await eventually(async () => (await attempts()) !== 0)
+    const metrics = await (await rig.request('GET', '/metrics')).text()
+    expect(metrics).toContain(`smartguide_host_breaker_open{host="0"} ${isOpen}`)
+    for (const no of nos)
+      await rig.request('POST', `/orders/${no}/closed`, { body: { closed_at: soon(0) } })
+  },
+  20_000,
+)
+
 it('gives a cart one turn: a test lends it no guide, and a closed number passes its turn to the one that was paid', async () => {
   const { client } = upstream(() => accepted)
   rig = await openRig({ client })
