@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { AppError } from '../errors.ts'
-import type { Env } from './edge.ts'
+import type { Env } from './env.ts'
 import { refuseAmbiguous } from './json-shape.ts'
 
 type Kind = { media: RegExp | null; says: string; maxBytes: number; maxFields: number | null }

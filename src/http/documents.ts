@@ -14,7 +14,6 @@ import { diff } from './diff.ts'
 import {
   bearer,
   createRouter,
-  type Env,
   findStore,
   instantQuery,
   isoOf,
@@ -22,6 +21,7 @@ import {
   matching,
   storeParams,
 } from './edge.ts'
+import type { Env } from './env.ts'
 import { etagOf, matchVersion, needIfMatch, stale } from './etag.ts'
 import { createNaming } from './guide-names.ts'
 import { answerLanguage, type Language } from './language.ts'

@@ -1,4 +1,3 @@
-import type { HttpBindings } from '@hono/node-server'
 import { OpenAPIHono, z } from '@hono/zod-openapi'
 import type { Context, MiddlewareHandler } from 'hono'
 import { matchedRoutes } from 'hono/route'
@@ -9,17 +8,12 @@ import { AppError } from '../errors.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import { say } from '../rules/names.ts'
 import { bytesOf } from './body.ts'
+import type { Env } from './env.ts'
 import { refusal } from './problem.ts'
 import { faultsOf } from './sentences.ts'
 
 /** A caller may name a request. */
 export const requestIdPattern = /^[\w.:-]{1,128}$/
-
-/** `operation` and `key` are those that the gate let in. */
-export type Env = {
-  Bindings: Partial<HttpBindings>
-  Variables: { requestId: string; operation: string; key: Key }
-}
 
 /** A router whose validation faults are problems like all others. */
 export function createRouter() {

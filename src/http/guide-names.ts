@@ -3,7 +3,7 @@ import { mayEnter } from '../access/rights.ts'
 import type { Guides } from '../mirror/guides.ts'
 import type { Mirror, Store } from '../mirror/mirror.ts'
 import type { NamesOf } from '../rules/explain.ts'
-import type { Env } from './edge.ts'
+import type { Env } from './env.ts'
 
 /** The names that may be told, by guide_id; of the others there is none. */
 export type LookUp = (guideIds: readonly string[]) => ReadonlyMap<string, string>

@@ -13,7 +13,6 @@ import { guideIdSchema } from '../rules/names.ts'
 import {
   bearer,
   createRouter,
-  type Env,
   findStore,
   isoOf,
   json,
@@ -22,6 +21,7 @@ import {
   storeIdText,
   storesOf,
 } from './edge.ts'
+import type { Env } from './env.ts'
 import { readGuideFile } from './guide-file.ts'
 import { createGuideSearch } from './guide-search.ts'
 import { answerLanguage } from './language.ts'

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { Env } from './edge.ts'
+import type { Env } from './env.ts'
 
 export type Language = 'en' | 'zh'
 

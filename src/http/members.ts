@@ -9,7 +9,6 @@ import { guideIdSchema } from '../rules/names.ts'
 import {
   bearer,
   createRouter,
-  type Env,
   instantSchema,
   isoOf,
   json,
@@ -18,6 +17,7 @@ import {
   merchantQuery,
   storesOf,
 } from './edge.ts'
+import type { Env } from './env.ts'
 import { answerLanguage, type Language } from './language.ts'
 import { bodyRef, type ManagerDeps } from './manager.ts'
 import { maxRowErrors, memberIdSchema, type OwnerRow, readOwnerFile } from './owner-file.ts'

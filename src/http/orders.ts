@@ -9,7 +9,6 @@ import { guideIdSchema } from '../rules/names.ts'
 import {
   bearer,
   createRouter,
-  type Env,
   enterStore,
   instantSchema,
   json,
@@ -22,6 +21,7 @@ import {
   opaque,
   storeIdSchema,
 } from './edge.ts'
+import type { Env } from './env.ts'
 import { generationTag, needIfMatch, readGenerations } from './etag.ts'
 import { authorOf } from './manager.ts'
 import { answerPost, assignmentSchema, orderSchema, viewOrder } from './order-view.ts'

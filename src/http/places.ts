@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import { AppError } from '../errors.ts'
-import type { Env } from './edge.ts'
+import type { Env } from './env.ts'
 
 /** Lets a key have `maxEach` requests under way at once, so that no key takes every place there is. */
 export function createPlaces(maxEach: number): MiddlewareHandler<Env> {

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import { AppError } from '../errors.ts'
-import type { Env } from './edge.ts'
+import type { Env } from './env.ts'
 import type { Language } from './language.ts'
 import { notJson } from './problem.ts'
 import { findFaults, type Subject, sayFaults, sentenceFor } from './sentences.ts'

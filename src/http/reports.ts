@@ -10,7 +10,6 @@ import { sayMissed } from '../rules/sentence.ts'
 import {
   bearer,
   createRouter,
-  type Env,
   findStore,
   instantQuery,
   instantSchema,
@@ -22,6 +21,7 @@ import {
   storeParams,
   storesOf,
 } from './edge.ts'
+import type { Env } from './env.ts'
 import { callThem, createNaming, nameGuides } from './guide-names.ts'
 import { answerLanguage } from './language.ts'
 import { bodyRef, documentSchemas, type ManagerDeps, nameSchema } from './manager.ts'

@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import { z } from '@hono/zod-openapi'
 import { signatureScheme } from '../../access/signature.ts'
-import type { Env } from '../edge.ts'
+import type { Env } from '../env.ts'
 import type { ApiDocument } from './describe.ts'
 
 /** What the app can do, for programs (`/openapi.json`) and for people (`/docs`, which needs no internet). */
