@@ -92,6 +92,15 @@ export function createMetrics({
       else this.remove()
     },
   })
+  new Gauge({
+    name: 'smartguide_document_versions',
+    help: 'Versions of rule documents that were published in all stores: a step is a change of the rules.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      for (const [kind, count] of Object.entries(mirror.documentCounts())) this.set({ kind }, count)
+    },
+  })
   new Counter({
     name: 'smartguide_orders_decided_total',
     help: 'New orders recorded since the start, by what the rules made of them and why.',

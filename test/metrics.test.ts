@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Resolution } from '../src/ledger/order.ts'
+import { planSchema } from '../src/rules/plan.ts'
 import type { Outcome } from '../src/wechatpay/outcome.ts'
 import { eventually, openRig, type Rig, readJson } from './support/rig.ts'
 
@@ -100,6 +101,24 @@ it('counts an order that was paid while its guide was on the way as too late, ac
     settled: { assigned: 0, too_late: 1 },
     foundTooLate: 0,
   })
+})
+
+it('tells each publication of a rule document, and no version 0', async () => {
+  const published = async () =>
+    [
+      ...(await (await rig.request('GET', '/metrics')).text()).matchAll(
+        /^smartguide_document_versions{kind="(\w+)"} (\d+)$/gm,
+      ),
+    ].map(([, kind, count]) => [kind, Number(count)])
+  const before = await published()
+  expect(before.map(([kind]) => kind)).toEqual(['staff', 'roster', 'plan'])
+  const written = { author: 'test', atMs: Date.now() }
+  for (const steps of [['rotate', 'none'], ['none']]) {
+    const plan = planSchema.parse({ steps: steps.map(use => ({ use })) })
+    rig.mirror.putDocument(1001, 'plan', plan, written)
+  }
+  const expected = before.map(([kind, count]) => [kind, Number(count) + (kind === 'plan' ? 2 : 0)])
+  expect(await published()).toEqual(expected)
 })
 
 const nobody = (): Resolution => ({

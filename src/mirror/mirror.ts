@@ -309,6 +309,18 @@ export function openMirror(db: Db, maxReady = 16_384) {
       return counts
     },
 
+    /** How many versions were ever published. */
+    documentCounts(): Record<'staff' | 'roster' | 'plan', number> {
+      const counts = { staff: 0, roster: 0, plan: 0 }
+      const rows = db
+        .select({ kind: documents.kind, count: sql<number>`count(*)` })
+        .from(documents)
+        .groupBy(documents.kind)
+        .all()
+      for (const { kind, count } of rows) counts[kind] = count
+      return counts
+    },
+
     /** Takes a guide out of every decision until they are registered anew. */
     quarantine(guideId: string): void {
       // Many orders of one guide are refused at once: the stores are made ready anew for the first alone.
