@@ -16,7 +16,7 @@ Makes, lists and revokes API keys in the data directory of npm start (same DATA_
 create prints the key, alone and this once, to standard output, so KEY=$(npm run -s keys -- create …) holds it.
 A running service honours each change within a second.
 
-Exit code: 0 done, 1 no such key, 64 wrong usage, 78 the data directory cannot be used.
+Exit code: 0 done, 1 no such key, 64 wrong usage, 78 the data directory or PII_KEY_FILE cannot be used.
 `
 
 export type Asked =

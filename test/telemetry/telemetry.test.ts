@@ -246,6 +246,13 @@ describe('an exporter', () => {
     expect(made.length).toBeGreaterThan(0)
     expect(listening()).toBe(0)
     await exporter.close(100)
+    const patient = open(collector.url, { pauseMs: 20_000 })
+    patient.take(anOrder(), null)
+    await eventually(async () => patient.said.length > 0)
+    const startMs = performance.now()
+    await patient.close(1000)
+    expect(performance.now() - startMs).toBeLessThan(2000)
+    expect(patient.counts().dropped.stopped).toBe(1)
     collector.close()
   })
 
