@@ -11,6 +11,7 @@ export type Collector = {
 export function readCollector(env: Readonly<Record<string, string | undefined>>): Collector | null {
   const base = 'OTEL_EXPORTER_OTLP_ENDPOINT'
   const own = 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'
+  const ownHeaders = 'OTEL_EXPORTER_OTLP_TRACES_HEADERS'
   const name = env[own] ? own : base
   if (!env[name] || env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true') return null
   const url = URL.parse(env[name])
@@ -26,7 +27,7 @@ export function readCollector(env: Readonly<Record<string, string | undefined>>)
   if (name === base) url.pathname = `${url.pathname.replace(/\/$/, '')}/v1/traces`
   return {
     url: url.href,
-    headers: readHeaders(env, 'OTEL_EXPORTER_OTLP_HEADERS'),
+    headers: readHeaders(env, env[ownHeaders] ? ownHeaders : 'OTEL_EXPORTER_OTLP_HEADERS'),
     serviceName: env['OTEL_SERVICE_NAME'] || 'smartguide-assign',
   }
 }

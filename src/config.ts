@@ -68,10 +68,10 @@ export function loadConfig(env: Environment): Config {
     port: settingReaders.port(env),
     dataDir,
     logLevel: settingReaders.logLevel(env),
-    adminKeyFile: env['ADMIN_KEY_FILE'] || join(dataDir, 'admin.key'),
+    adminKeyFile: readAdminKeyFile(env, dataDir),
     waitMs: settingReaders.waitMs(env),
     windowMs: settingReaders.windowMs(env),
-    piiKeyFile: readPiiKeyFile(env),
+    piiKeyFile: readPiiKeyFile(env, dataDir),
     upstreamRatePerSecond: settingReaders.upstreamRatePerSecond(env),
     collector: settingReaders.collector(env),
     retentionMs: settingReaders.retentionMs(env),
@@ -93,8 +93,12 @@ export function findDataDir(env: Environment): string {
   )
 }
 
-export function readPiiKeyFile(env: Environment): string {
-  return env['PII_KEY_FILE'] || join(readDataDir(env), 'pii.key')
+export function readPiiKeyFile(env: Environment, dataDir: string): string {
+  return env['PII_KEY_FILE'] || join(dataDir, 'pii.key')
+}
+
+export function readAdminKeyFile(env: Environment, dataDir: string): string {
+  return env['ADMIN_KEY_FILE'] || join(dataDir, 'admin.key')
 }
 
 type Readers<T> = { readonly [K in keyof T]: (env: Environment) => T[K] }

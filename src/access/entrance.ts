@@ -13,12 +13,20 @@ import {
 } from './signature.ts'
 import type { Peer } from './throttle.ts'
 
-/** A request at the entrance. `body` is read for a signed one alone. */
+/** A request at the entrance. `operation`: what the router takes it for. `body` is read for a signed one alone. */
 export type AtEntrance = Omit<Arrived, 'body'> & {
+  operation: string
   authorization: string
   peer: Peer
   body(): Promise<Uint8Array>
 }
+
+/** A reassign is none of them: with another If-Match, which is not signed, it has another effect. */
+const repeatable: ReadonlySet<string> = new Set([
+  'POST /orders/{out_trade_no}/assign',
+  'POST /orders/{out_trade_no}/paid',
+  'POST /orders/{out_trade_no}/closed',
+])
 
 /** Nobody's: what an unknown key is held against. */
 const dummyText = ''
@@ -27,11 +35,13 @@ const dummyText = ''
  * Where a key is looked at: sent as it is, or as a signature over the request.
  *
  * Nonces are kept in memory. After a restart a signature of before could be shown once more, so it is refused, except
- * for what is below /orders/: to repeat that changes nothing, and a till whose clock is slow is not kept waiting.
+ * for what changes nothing when it is repeated, so that a till whose clock is slow is not kept waiting. After twice the
+ * tolerance, by a clock that nobody sets, all that was signed before is too old whatever the time was at the start.
  */
 export function createEntrance({ keys, clock }: { keys: Keys; clock: Clock }) {
   const nonces = createNonces()
   const startedSeconds = secondsOf(clock.nowMs())
+  const closedUntilMs = clock.monotonicMs() + 2 * toleranceSeconds * 1000
 
   async function verify(signed: Signed, asked: AtEntrance): Promise<Key> {
     const { keyId } = signed
@@ -43,15 +53,22 @@ export function createEntrance({ keys, clock }: { keys: Keys; clock: Clock }) {
     const signer = keys.signer(keyId, nowMs, peer)
     const isRight = isSame(signatureOf(signer?.text ?? dummyText, message), signed.signature)
     if (!signer || !isRight) throw wrong(keyId, peer, signatureWrong)
-    refuseStale(signed, target, nowMs)
+    refuseStale(signed, asked.operation, nowMs)
     keys.used(signer.key, nowMs)
     return signer.key
   }
 
   /** Told only to who has the key, and so is no help to anybody else. */
-  function refuseStale({ keyId, timestamp, nonce }: Signed, target: string, nowMs: number): void {
+  function refuseStale(
+    { keyId, timestamp, nonce }: Signed,
+    operation: string,
+    nowMs: number,
+  ): void {
     const nowSeconds = secondsOf(nowMs)
-    const isOfBefore = timestamp < startedSeconds && !target.startsWith('/orders/')
+    const isOfBefore =
+      timestamp < startedSeconds &&
+      clock.monotonicMs() < closedUntilMs &&
+      !repeatable.has(operation)
     if (isOfBefore || Math.abs(nowSeconds - timestamp) > toleranceSeconds) {
       throw clockSkew(timestamp, nowMs, isOfBefore)
     }

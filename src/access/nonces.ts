@@ -12,13 +12,16 @@ type Seen = { bySecond: Map<number, Set<string>>; count: number; floor: number }
  * The nonces that were used, for as long as their timestamps are taken.
  *
  * Where there are too many, those of the oldest second are forgotten and that second is closed: the window of a key that
- * signs a great deal becomes shorter, and nothing that was taken is ever taken again.
+ * signs a great deal becomes shorter, and nothing that was taken is ever taken again. What is forgotten with its time is
+ * closed too, for the clock may be set back; what nobody used is not, or a clock that was ahead would shut out all tills.
  */
 export function createNonces(limits: { ofKey?: number; ofAll?: number } = {}) {
   const { ofKey = mostOfKey, ofAll = mostOfAll } = limits
   const byKey = new Map<string, Seen>()
   let total = 0
   let sweptAt = 0
+  /** Of all keys. */
+  let floor = 0
 
   function forget(seen: Seen, second: number): void {
     const size = seen.bySecond.get(second)?.size ?? 0
@@ -32,8 +35,14 @@ export function createNonces(limits: { ofKey?: number; ofAll?: number } = {}) {
     sweptAt = nowSeconds
     const oldest = nowSeconds - toleranceSeconds
     for (const [keyId, seen] of byKey) {
-      for (const second of seen.bySecond.keys()) if (second < oldest) forget(seen, second)
-      if (seen.count === 0 && seen.floor < oldest) byKey.delete(keyId)
+      for (const second of seen.bySecond.keys()) {
+        if (second >= oldest) continue
+        forget(seen, second)
+        floor = Math.max(floor, second + 1)
+      }
+      if (seen.count > 0 || seen.floor >= oldest) continue
+      floor = Math.max(floor, seen.floor)
+      byKey.delete(keyId)
     }
   }
 
@@ -54,13 +63,13 @@ export function createNonces(limits: { ofKey?: number; ofAll?: number } = {}) {
     use(keyId: string, nonce: string, second: number, nowSeconds: number): 'new' | 'used' | 'late' {
       sweep(nowSeconds)
       const seen = byKey.get(keyId) ?? { bySecond: new Map(), count: 0, floor: 0 }
-      if (second < seen.floor) return 'late'
+      if (second < Math.max(floor, seen.floor)) return 'late'
       const used = seen.bySecond.get(second) ?? new Set()
       if (used.has(nonce)) return 'used'
-      seen.bySecond.set(second, used.add(nonce))
+      seen.bySecond.set(second, used.add(flat(nonce)))
       seen.count += 1
       total += 1
-      byKey.set(keyId, seen)
+      if (!byKey.has(keyId)) byKey.set(flat(keyId), seen)
       if (seen.count > ofKey) closeOldest(seen)
       const fullest = total > ofAll ? largest() : undefined
       if (fullest) closeOldest(fullest)
@@ -69,4 +78,9 @@ export function createNonces(limits: { ofKey?: number; ofAll?: number } = {}) {
 
     size: () => total,
   }
+}
+
+/** A text cut out of another keeps all of that alive: here, the whole header. */
+function flat(text: string): string {
+  return Buffer.from(text).toString()
 }

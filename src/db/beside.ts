@@ -9,7 +9,8 @@ import { DataDirInUse, type Db, openDatabase, setPragmas, takeDataDir } from './
 import { sayUnusable } from './refusals.ts'
 import { watchStorage } from './storage.ts'
 
-export type Beside = { db: Db; close(): void }
+/** `isNew`: there was no database before. */
+export type Beside = { db: Db; isNew: boolean; close(): void }
 
 /**
  * The database for a command of the operator's, whether the service runs or not. Beside a service it is a second
@@ -19,7 +20,8 @@ export type Beside = { db: Db; close(): void }
  */
 export function openBeside(dataDir: string, { mayMake }: { mayMake: boolean }): Beside {
   const path = join(dataDir, 'smartguide.db')
-  if (!mayMake && !existsSync(path)) {
+  const isNew = !existsSync(path)
+  if (isNew && !mayMake) {
     throw new StartError(`There is no database ${path}: set DATA_DIR as for npm start.`)
   }
   refuseOtherUser(path)
@@ -28,6 +30,7 @@ export function openBeside(dataDir: string, { mayMake }: { mayMake: boolean }): 
     const db = lock ? openDatabase(path) : openSecond(path)
     return {
       db,
+      isNew,
       close() {
         db.$client.close()
         lock?.release()

@@ -119,7 +119,7 @@ export function createGate(entrance: ReturnType<typeof createEntrance>): Middlew
     // Nothing is there, and everybody may be told so.
     if (!route) return next()
     const operation = operationOf(route)
-    const key = isForAnyone(operation) ? null : await keyOf(context, entrance)
+    const key = isForAnyone(operation) ? null : await keyOf(context, operation, entrance)
     refuseUnless(judge(operation, key, storeInPath(operation, context.req.path)))
     context.set('operation', operation)
     if (key) context.set('key', key)
@@ -132,6 +132,7 @@ const isForAnyone = (operation: string): boolean => rights.get(operation)?.scope
 /** Null when none was sent. */
 async function keyOf(
   context: Context<Env>,
+  operation: string,
   entrance: ReturnType<typeof createEntrance>,
 ): Promise<Key | null> {
   const { req, env } = context
@@ -141,7 +142,7 @@ async function keyOf(
   // Off a socket there is no target as it was received.
   const { url: target = pathname + search, socket: peer = {} } = env?.incoming ?? {}
   const body = () => bytesOf(context)
-  return entrance.enter({ authorization, method: req.method, target, peer, body })
+  return entrance.enter({ operation, authorization, method: req.method, target, peer, body })
 }
 
 /** A route as the rights and the API's description call it. */

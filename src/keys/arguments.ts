@@ -11,12 +11,12 @@ Makes, lists and revokes API keys in the data directory of npm start (same DATA_
   --store     the store that the key is for; again for each further one; absent: every store
   --name      what it is called in lists
   --expires   RFC 3339 with offset: 2027-01-01T00:00:00+08:00
-  --signed    the key is never sent: each request is signed with it; PII_KEY_FILE as for npm start
+  --signed    the key is never sent: each request is signed with it; PII_KEY_FILE must be as for npm start
 
 create prints the key, alone and this once, to standard output, so KEY=$(npm run -s keys -- create …) holds it.
 A running service honours each change within a second.
 
-Exit code: 0 done, 1 no such key, 64 wrong usage, 78 the data directory cannot be used.
+Exit code: 0 done, 1 no such key, 64 wrong usage, 78 the data directory or PII_KEY_FILE cannot be used.
 `
 
 export type Asked =

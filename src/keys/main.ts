@@ -3,9 +3,9 @@ import { openKeys, sealedKeys } from '../access/keys.ts'
 import { findDataDir, readPiiKeyFile } from '../config.ts'
 import { openBeside } from '../db/beside.ts'
 import { StartError, sayCause, startExitCode } from '../errors.ts'
-import { openVault } from '../mirror/open-vault.ts'
+import { openVaultBeside } from '../mirror/open-vault.ts'
 import { type Asked, readArguments, usage } from './arguments.ts'
-import { asJson, asText, sayMade, sayRevoked } from './print.ts'
+import { asJson, asText, sayKeyFile, sayMade, sayRevoked } from './print.ts'
 
 type Told = { code: number; out?: string; err?: string }
 
@@ -15,11 +15,15 @@ function main(): Told {
   const asked = readArguments(process.argv.slice(2), Date.now())
   if (asked.kind === 'wrong') return { code: 64, err: `${asked.why}\n\n${usage}` }
   if (asked.kind === 'help') return { code: 0, out: usage }
-  const { db, close } = openBeside(findDataDir(process.env), { mayMake: asked.kind === 'create' })
+  const dataDir = findDataDir(process.env)
+  const { db, isNew, close } = openBeside(dataDir, { mayMake: asked.kind === 'create' })
   try {
-    const needsVault = asked.kind === 'create' && asked.key.signed === true
-    const vault = needsVault ? openVault(db, readPiiKeyFile(process.env), sealedKeys(db)) : null
-    return carryOut(asked, openKeys(db, vault), db.$client.name)
+    const path = db.$client.name
+    if (asked.kind !== 'create' || !asked.key.signed) return carryOut(asked, openKeys(db), path)
+    const keyFile = readPiiKeyFile(process.env, dataDir)
+    const opened = openVaultBeside(db, keyFile, sealedKeys(db), { mayMake: isNew })
+    const told = carryOut(asked, openKeys(db, opened.vault), path)
+    return { ...told, err: `${told.err ?? ''}${sayKeyFile(keyFile, opened)}` }
   } finally {
     close()
   }

@@ -50,6 +50,23 @@ export function sayMade(key: Key, path: string): string {
   return `Key ${key.id} (${key.scope}, ${storesOf(key)}${until}) is in ${path}; it is shown this once.\n`
 }
 
+/** What whoever runs the service has to know of the file that sealed the key; nothing, mostly. */
+export function sayKeyFile(
+  path: string,
+  {
+    vault,
+    isMade,
+    hasOlder,
+  }: { vault: { readonly keyId: string }; isMade: boolean; hasOlder: boolean },
+): string {
+  if (isMade) {
+    return `PII_KEY_FILE ${path} was made, and sealed it: npm start must be given the same file.\n`
+  }
+  return hasOlder
+    ? `It is sealed with the newest line of ${path} (${vault.keyId}): restart a service that started before that line was added, or it takes no signature of this key.\n`
+    : ''
+}
+
 export function sayRevoked(key: Key): string {
   const again = reservedNames.includes(key.name ?? '')
     ? ' The next start makes it anew: remove the admin key file to have another one.'

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { isNotNull, sql } from 'drizzle-orm'
 import type { Db } from '../db/open.ts'
 import { StartError } from '../errors.ts'
@@ -20,16 +21,59 @@ const samplesOfKey = 5
  * @throws StartError when the file does not hold every key that something is sealed with
  */
 export function openVault(db: Db, path: string, others: readonly Sample[] = []): Vault {
-  const samples = [...guideSamples(db), ...importSamples(db), ...others]
+  const samples = samplesOf(db, others)
   const vault = createVault(readVaultKeys(path, { mayMake: samples.length === 0 }))
-  for (const keyId of new Set(samples.map(sample => sample.keyId))) {
-    const ofKey = samples.filter(sample => sample.keyId === keyId)
-    if (ofKey.some(({ sealed, place }) => vault.open(sealed, place) !== null)) continue
+  const lacking = lackingKey(vault, samples)
+  if (lacking === null) return vault
+  throw new StartError(
+    `${vaultKeyFile} ${path} does not hold the key ${lacking} that names, mobiles or signing keys in this data directory were sealed with: bring that line back.`,
+  )
+}
+
+/**
+ * The same for a command beside the service, whose settings a shell may not have: the file is the service's to make, and
+ * here it is made with a new database alone (`mayMake`). `hasOlder`: something is still sealed with an older line of it.
+ *
+ * @throws StartError when the file is missing, or is not the one that the service seals with
+ */
+export function openVaultBeside(
+  db: Db,
+  path: string,
+  others: readonly Sample[],
+  { mayMake }: { mayMake: boolean },
+): { vault: Vault; isMade: boolean; hasOlder: boolean } {
+  const samples = samplesOf(db, others)
+  const isMade = !existsSync(path)
+  if (isMade && samples.length > 0) throw anotherFile(path)
+  if (isMade && !mayMake) {
     throw new StartError(
-      `${vaultKeyFile} ${path} does not hold the key ${keyId} that names, mobiles or signing keys in this data directory were sealed with: bring that line back.`,
+      `${vaultKeyFile} ${path} is missing, and is made with a new database alone: set ${vaultKeyFile} as for npm start, or start the service once, which makes it.`,
     )
   }
-  return vault
+  const vault = createVault(readVaultKeys(path, { mayMake }))
+  if (lackingKey(vault, samples) !== null) throw anotherFile(path)
+  const hasOlder = samples.some(
+    ({ keyId, sealed, place }) => keyId !== vault.keyId && vault.open(sealed, place) !== null,
+  )
+  return { vault, isMade, hasOlder }
+}
+
+const anotherFile = (path: string) =>
+  new StartError(
+    `${vaultKeyFile} ${path} is not the file that this database was sealed with: set ${vaultKeyFile} as for npm start.`,
+  )
+
+function samplesOf(db: Db, others: readonly Sample[]): Sample[] {
+  return [...guideSamples(db), ...importSamples(db), ...others]
+}
+
+/** The id of a key that sealed something which the vault opens nothing of. */
+function lackingKey(vault: Vault, samples: readonly Sample[]): string | null {
+  for (const keyId of new Set(samples.map(sample => sample.keyId))) {
+    const ofKey = samples.filter(sample => sample.keyId === keyId)
+    if (!ofKey.some(({ sealed, place }) => vault.open(sealed, place) !== null)) return keyId
+  }
+  return null
 }
 
 function guideSamples(db: Db): Sample[] {

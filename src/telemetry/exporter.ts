@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { setTimeout as after } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 import type { InHand } from '../assignment/assignments.ts'
 import type { Collector } from '../collector.ts'
@@ -121,18 +122,9 @@ export function openExporter(
     }
   }
 
+  /** Until it closes, at most. */
   function pause(ms: number): Promise<void> {
-    return new Promise(done => {
-      const waiting = setTimeout(done, ms).unref()
-      closing.signal.addEventListener(
-        'abort',
-        () => {
-          clearTimeout(waiting)
-          done()
-        },
-        { once: true },
-      )
-    })
+    return after(ms, undefined, { signal: closing.signal, ref: false }).catch(() => {})
   }
 
   function judge(now: boolean, why: string): void {

@@ -1,6 +1,5 @@
-import { join } from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
-import { readDataDir } from '../config.ts'
+import { findDataDir, readAdminKeyFile } from '../config.ts'
 import { readSecretFile } from '../wechatpay/keys.ts'
 import { type Asked, readArguments, usage } from './arguments.ts'
 import { linesOf } from './lines.ts'
@@ -47,8 +46,8 @@ function findKey({ url, keyFile }: Asked, env: NodeJS.ProcessEnv) {
   if (keyFile === null && !isHere) {
     return { key: null, keyNote: 'shares: name an API key of that service with --key-file' }
   }
-  const path = keyFile ?? (env['ADMIN_KEY_FILE'] || join(readDataDir(env), 'admin.key'))
   try {
+    const path = keyFile ?? (env['ADMIN_KEY_FILE'] || readAdminKeyFile(env, findDataDir(env)))
     return { key: readSecretFile(path).trim(), keyNote: null }
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)

@@ -51,7 +51,14 @@ it('so is a signature, the right one and a wrong one', async () => {
   const nobody = { scope: 'assign', stores: null, name: null, expiresAtMs: null } as const
   const { key } = keys.create({ ...nobody, signed: true }, 0)
   const entrance = createEntrance({ keys, clock: systemClock })
-  const asked = { method: 'GET', target: '/orders/A', peer: {}, body: async () => Buffer.of() }
+  const operation = 'GET /orders/{out_trade_no}'
+  const asked = {
+    operation,
+    method: 'GET',
+    target: '/orders/A',
+    peer: {},
+    body: async () => Buffer.of(),
+  }
   for (const isRight of [true, false]) {
     compared = []
     const authorization = sign({ key, method: 'GET', target: isRight ? '/orders/A' : '/orders/B' })

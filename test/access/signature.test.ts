@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { createNonces } from '../../src/access/nonces.ts'
 import { messageOf, parseSigned, signatureOf } from '../../src/access/signature.ts'
@@ -73,6 +75,40 @@ describe('nonces', () => {
       expect(nonces.size()).toBeLessThanOrEqual(150)
     }
     for (let n = 0; n < 20; n++) expect(nonces.use('quiet', `q${n}`, 1000 + n, 1030)).toBe('used')
+  })
+
+  it.each([700, 1e6])('are not taken again when the clock goes %d s ahead and back', ahead => {
+    const nonces = createNonces()
+    expect(nonces.use('k', 'n', 1000, 1000)).toBe('new')
+    expect(nonces.use('other', 'x', 1000 + ahead, 1000 + ahead)).toBe('new')
+    expect(nonces.use('k', 'n', 1000, 1000)).toBe('late')
+    // And what was never forgotten is not closed: a clock that was ahead for a moment stops no till.
+    expect(nonces.use('k', 'n', 1001, 1001)).toBe('new')
+    expect(nonces.use('k', 'n', 1001, 1001)).toBe('used')
+  })
+
+  it('of a second that was closed are not taken again when the clock goes ahead and back', () => {
+    const nonces = createNonces({ ofKey: 2 })
+    for (const nonce of ['a', 'b', 'c']) nonces.use('full', nonce, 1000, 1000)
+    expect(nonces.size()).toBe(0)
+    nonces.use('other', 'x', 1700, 1700)
+    expect(nonces.use('full', 'a', 1000, 1000)).toBe('late')
+  })
+
+  it('keep nothing alive of the header that they were read from', () => {
+    setFlagsFromString('--expose-gc')
+    const collect: () => void = runInNewContext('gc')
+    const nonces = createNonces()
+    const count = 2000
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let n = 0; n < count; n++) {
+      const header = Buffer.alloc(8192, `${n} `).toString('latin1')
+      nonces.use('k', /^.{32}/.exec(header)?.[0] ?? '', 1000, 1000)
+    }
+    collect()
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(count * 1000)
+    expect(nonces.size()).toBe(count)
   })
 
   it('of many keys are forgotten with their time', () => {

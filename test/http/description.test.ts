@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createApp } from '../../src/app.ts'
 import type { ApiDocument } from '../../src/http/description/describe.ts'
 import { toldOperations } from '../../src/http/description/describe.ts'
 import { renderPage } from '../../src/http/description/page.ts'
@@ -19,6 +20,23 @@ beforeAll(async () => {
 afterAll(async () => {
   await rig.close()
   expect(rig.failures).toEqual([])
+})
+
+it('that could not be made once is made when it is asked for again, and then no more', async () => {
+  const app = createApp(rig.deps)
+  const make = app.getOpenAPI31Document.bind(app)
+  let tries = 0
+  app.getOpenAPI31Document = about => {
+    tries += 1
+    if (tries <= 2) throw new Error('too many open files')
+    return make(about)
+  }
+  const asked = ['/docs', '/openapi.json', '/docs', '/openapi.json', '/openapi.json', '/docs']
+  const statuses: number[] = []
+  for (const path of asked) statuses.push((await app.request(path)).status)
+  expect(statuses).toEqual([500, 500, 200, 200, 200, 200])
+  expect(tries).toBe(3)
+  expect(rig.failures.splice(0)).toHaveLength(2)
 })
 
 const chinese = /[\u4e00-\u9fff]/

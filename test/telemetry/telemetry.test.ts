@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -226,6 +226,36 @@ describe('an exporter', () => {
     collector.close()
   })
 
+  it('keeps nothing of its pauses, however long the collector is down', async () => {
+    const collector = await openCollector((_, response) => response.writeHead(503).end())
+    const made: AbortSignal[] = []
+    const Real = globalThis.AbortController
+    globalThis.AbortController = class extends Real {
+      constructor() {
+        super()
+        made.push(this.signal)
+      }
+    }
+    const exporter = open(collector.url)
+    globalThis.AbortController = Real
+    const listening = () => made.flatMap(signal => getEventListeners(signal, 'abort')).length
+    for (let n = 1; n <= 10; n++) {
+      exporter.take(anOrder(), null)
+      await eventually(async () => exporter.counts().dropped.unreachable === n)
+    }
+    expect(made.length).toBeGreaterThan(0)
+    expect(listening()).toBe(0)
+    await exporter.close(100)
+    const patient = open(collector.url, { pauseMs: 20_000 })
+    patient.take(anOrder(), null)
+    await eventually(async () => patient.said.length > 0)
+    const startMs = performance.now()
+    await patient.close(1000)
+    expect(performance.now() - startMs).toBeLessThan(2000)
+    expect(patient.counts().dropped.stopped).toBe(1)
+    collector.close()
+  })
+
   it('says once that the collector is gone, and once that it is back', async () => {
     const collector = await openCollector(answers(400, 400, 400))
     const exporter = open(collector.url)
@@ -251,6 +281,22 @@ describe('the settings', () => {
     [
       {
         [endpoint]: 'http://c',
+        OTEL_EXPORTER_OTLP_HEADERS: 'a=all,b=all',
+        OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'B=traces',
+      },
+      { url: 'http://c/v1/traces', headers: { b: 'traces' } },
+    ],
+    [
+      {
+        [endpoint]: 'http://c',
+        OTEL_EXPORTER_OTLP_HEADERS: 'a=all',
+        OTEL_EXPORTER_OTLP_TRACES_HEADERS: '',
+      },
+      { headers: { a: 'all' } },
+    ],
+    [
+      {
+        [endpoint]: 'http://c',
         OTEL_EXPORTER_OTLP_HEADERS: 'Authorization=Bearer%20k%3D, x=y',
         OTEL_SERVICE_NAME: 'n',
       },
@@ -260,6 +306,7 @@ describe('the settings', () => {
     const read = readCollector(env)
     if (is === null) expect(read).toBeNull()
     else expect(read).toMatchObject(is)
+    if (is && 'headers' in is) expect(read?.headers).toEqual(is.headers)
   })
 
   it.each([
@@ -268,6 +315,10 @@ describe('the settings', () => {
     [{ [endpoint]: 'http://c', OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, /speaks http\/json alone/],
     [{ [endpoint]: 'http://c', OTEL_EXPORTER_OTLP_HEADERS: 'secret' }, /name=value pairs/],
     [{ [endpoint]: 'http://c', OTEL_EXPORTER_OTLP_HEADERS: 'a=%0d%0asecret' }, /name=value pairs/],
+    [
+      { [endpoint]: 'http://c', OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'secret' },
+      /TRACES_HEADERS must be name=value pairs/,
+    ],
   ])('%j are refused, and no secret is said', (env, why) => {
     expect(() => readCollector(env)).toThrow(why)
     expect(() => readCollector(env)).not.toThrow(/secret/)

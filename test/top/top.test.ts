@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { readArguments } from '../../src/top/arguments.ts'
@@ -209,8 +209,9 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-async function runTop(args: string[], env: Env = {}) {
-  const child = spawn(process.execPath, ['src/top/main.ts', '--once', ...args], {
+async function runTop(args: string[], env: Env = {}, cwd = process.cwd()) {
+  const child = spawn(process.execPath, [resolve('src/top/main.ts'), '--once', ...args], {
+    cwd,
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -317,6 +318,28 @@ describe('npm run top', () => {
         out: expect.stringContaining('answers 302 to /stores'),
       })
       expect(keys).toEqual([])
+    })
+  })
+
+  it('takes the admin key from beside the database that is there, in a bare shell too', async () => {
+    const cwd = join(dir, 'bare')
+    mkdirSync(join(cwd, 'data', 'demo'), { recursive: true })
+    writeFileSync(join(cwd, 'data', 'smartguide.db'), '')
+    writeSecret(join(cwd, 'data', 'admin.key'), 'spa_shop')
+    writeSecret(join(cwd, 'data', 'demo', 'admin.key'), 'spa_demo')
+    const keys = new Set<string | undefined>()
+    const listener: RequestListener = ({ headers }, response) => {
+      keys.add(headers.authorization)
+      response.end(metricsOf({}))
+    }
+    await withServer(listener, async url => {
+      await runTop(['--url', url, '--interval', '0.2'], {}, cwd)
+      expect(keys).toContain('Bearer spa_shop')
+      keys.clear()
+      writeFileSync(join(cwd, 'data', 'demo', 'smartguide.db'), '')
+      const both = await runTop(['--url', url, '--interval', '0.2'], {}, cwd)
+      expect(both).toMatchObject({ code: 0, out: expect.stringContaining('set DATA_DIR') })
+      expect([...keys]).toEqual([undefined])
     })
   })
 

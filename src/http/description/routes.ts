@@ -38,11 +38,7 @@ export function addDescription(app: OpenAPIHono<Env>): void {
   })
 
   // Made when somebody asks, examples and all: a start does not wait for them.
-  let described: Promise<ApiDocument> | null = null
-  let text: Promise<string> | null = null
-  let page: Promise<{ html: string; policy: string }> | null = null
-
-  async function read(): Promise<ApiDocument> {
+  const document = once(async (): Promise<ApiDocument> => {
     const { describe } = await import('./describe.ts')
     const made = app.getOpenAPI31Document({
       openapi: '3.1.0',
@@ -53,29 +49,36 @@ export function addDescription(app: OpenAPIHono<Env>): void {
       },
     })
     // As it is sent: plain, and without the types of the library.
-    const document: ApiDocument = JSON.parse(JSON.stringify(made))
-    return describe(document)
-  }
-  const document = () => {
-    described ??= read()
-    return described
-  }
-  async function render() {
+    const plain: ApiDocument = JSON.parse(JSON.stringify(made))
+    return describe(plain)
+  })
+  const text = once(async () => JSON.stringify(await document()))
+  const page = once(async () => {
     const { pagePolicy, renderPage } = await import('./page.ts')
     return { html: renderPage(await document()), policy: pagePolicy }
-  }
+  })
 
   app.get('/openapi.json', async context => {
-    text ??= document().then(made => JSON.stringify(made))
-    return context.body(await text, 200, { 'Content-Type': 'application/json' })
+    return context.body(await text(), 200, { 'Content-Type': 'application/json' })
   })
   app.get('/docs', async context => {
-    page ??= render()
-    const { html, policy } = await page
+    const { html, policy } = await page()
     return context.body(html, 200, {
       'content-type': 'text/html; charset=utf-8',
       'content-security-policy': policy,
       'referrer-policy': 'no-referrer',
     })
   })
+}
+
+/** What was made is kept; a failure to make it is not. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null
+  return () => {
+    made ??= make().catch(cause => {
+      made = null
+      throw cause
+    })
+    return made
+  }
 }
