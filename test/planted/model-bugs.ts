@@ -30,7 +30,10 @@ export const modelBugs: readonly Bug[] = [
     [["if (status === 'pending' && mayYetTakeEffect(order)) throw inFlight(order)", '']],
   ),
   bug('what has expired is settled as assigned', 'src/ledger/ledger.ts', [
-    ["map(order => end(order, 'expired', nowMs))", "map(order => end(order, 'assigned', nowMs))"],
+    [
+      "for (const order of landed) end(order, 'expired', nowMs)",
+      "for (const order of landed) end(order, 'assigned', nowMs)",
+    ],
   ]),
   bug('a call goes out after the window', 'src/assignment/fly.ts', [
     ["if (leftMs() <= 0) return settle('expired')", ''],
