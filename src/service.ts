@@ -122,6 +122,8 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
       const before = new Date(beforeMs).toISOString()
       log.info({ orders, stores, before, ms: Math.round(ms) }, 'old orders removed')
     },
+    skipped: ({ jumpedMs }) =>
+      log.warn({ jumped_ms: Math.round(jumpedMs) }, 'the clock jumped: no old orders removed'),
     failed,
   })
   let reloading = Promise.resolve()

@@ -7,6 +7,8 @@ import type { Ledger } from './ledger.ts'
 export type PurgeRun = { orders: number; stores: number; beforeMs: number; ms: number }
 
 const everyMs = 3_600_000
+const dayMs = 24 * everyMs
+const mostJumpMs = 3 * 60_000
 const firstAfterMs = 1000
 const pauseMs = 20
 const idsAPage = 1000
@@ -14,6 +16,9 @@ const idsAPage = 1000
 /**
  * Removes settled orders once they are `keepMs` old: in small batches with pauses between them, each store's oldest
  * first. Null keeps all.
+ *
+ * What is gone is gone, so the wall clock is not believed alone: an order is old as of a day after the newest one at
+ * the most, and a run before which the clock has jumped is left out.
  */
 export function createRetention({
   db,
@@ -21,6 +26,7 @@ export function createRetention({
   clock,
   keepMs,
   done,
+  skipped,
   failed,
 }: {
   db: Db
@@ -29,17 +35,42 @@ export function createRetention({
   keepMs: number | null
   /** Told after each run that removed something. */
   done(run: PurgeRun): void
+  /** Told of a run that was left out: so much further than it took went the wall clock since the last. */
+  skipped(run: { jumpedMs: number }): void
   failed(cause: unknown): void
 }) {
   const read = prepare(db)
   let isStopped = false
   let timer: NodeJS.Timeout | null = null
   let running: Promise<unknown> = Promise.resolve()
+  const startedMs = clock.monotonicMs()
+  const newestAtStartMs = keepMs === null ? null : read.newestDecidedAtMs()
+  let seen = look()
+
+  function look() {
+    return { wallMs: clock.nowMs(), monotonicMs: clock.monotonicMs() }
+  }
+
+  /** Of the wall clock since the last run; and is the new time to compare with. */
+  function jump(): number {
+    const before = seen
+    seen = look()
+    return seen.wallMs - before.wallMs - (seen.monotonicMs - before.monotonicMs)
+  }
+
+  /** A clock that is ahead from the start on dates the orders that come alike: for a day those of before are asked. */
+  function believedMs(): number {
+    const isFirstDay = clock.monotonicMs() - startedMs < dayMs
+    const newestMs = isFirstDay ? newestAtStartMs : read.newestDecidedAtMs()
+    return newestMs === null ? 0 : Math.min(clock.nowMs(), newestMs + dayMs)
+  }
 
   async function run(): Promise<void> {
     if (keepMs === null) return
+    const jumpedMs = jump()
+    if (Math.abs(jumpedMs) > mostJumpMs) return skipped({ jumpedMs })
     const startMs = clock.monotonicMs()
-    const beforeMs = clock.nowMs() - keepMs
+    const beforeMs = believedMs() - keepMs
     let [orders, stores] = [0, 0]
     for (let storeId = read.nextStore(-1); storeId !== null; storeId = read.nextStore(storeId)) {
       const count = await purgeStore(storeId, beforeMs)
@@ -121,6 +152,9 @@ function prepare({ $client }: Db) {
     .pluck()
   const idsAfter = prepareIdsAfter($client)
   const newest = $client.prepare<[], number>('SELECT max(id) FROM orders').pluck()
+  const newestDecidedAtMs = $client
+    .prepare<[], number>('SELECT decided_at_ms FROM orders ORDER BY id DESC LIMIT 1')
+    .pluck()
   const firstPending = $client
     .prepare<[number], number | null>(
       'SELECT min(id) FROM orders WHERE due_at_ms IS NOT NULL AND store_id = ?',
@@ -131,6 +165,7 @@ function prepare({ $client }: Db) {
     idsAfter: (storeId: number, toMs: number, at: number, last: number) =>
       idsAfter.all(storeId, toMs, at, last, idsAPage),
     newest: () => newest.get() ?? 0,
+    newestDecidedAtMs: () => newestDecidedAtMs.get() ?? null,
     firstPending: (storeId: number) => firstPending.get(storeId) ?? Number.MAX_SAFE_INTEGER,
   }
 }

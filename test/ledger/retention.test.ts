@@ -14,7 +14,7 @@ import {
   openPast,
   type Past,
 } from '../support/past.ts'
-import { hourMs } from '../support/rules.ts'
+import { hourMs, minuteMs } from '../support/rules.ts'
 
 const dayMs = 24 * hourMs
 let directory: ReturnType<typeof aDirectory>
@@ -41,7 +41,7 @@ function retention(keepMs: number, done: (run: PurgeRun) => void = () => {}) {
   const failed = (cause: unknown) => {
     throw cause
   }
-  return createRetention({ ...past, keepMs, done, failed })
+  return createRetention({ ...past, keepMs, done, skipped() {}, failed })
 }
 
 /** The first `count` orders of the store, as far as they may go. */
@@ -171,6 +171,54 @@ it('a clock that was set back makes no order go before one that came earlier', a
   expect((await verified(1)).faults).toEqual([])
 })
 
+it.each(['none', 'some'])(
+  'a clock far ahead at the start, and %s of its orders, removes nothing recent',
+  async then => {
+    await twoDays()
+    past.clock.ms += 60 * dayMs
+    const keeping = retention(1.5 * dayMs)
+    if (then === 'some') await past.order(1)
+    await keeping.run()
+    expect(numbersOf(1)[0]).toBe('past-1-41')
+    expect(past.ledger.purged()).toBe(40)
+  },
+)
+
+it('a store that took no order for long loses what is old as of a day after its last', async () => {
+  await twoDays()
+  past.clock.ms += 60 * dayMs
+  await retention(dayMs).run()
+  await past.order(1)
+  const keeping = retention(30 * dayMs)
+  past.clock.ms += dayMs
+  await keeping.run()
+  expect(numbersOf(1)).toEqual(['past-1-81'])
+})
+
+it('a clock that jumps while the service runs removes nothing in the next run, and the run says so once', async () => {
+  await twoDays()
+  let stoodStillMs = 0
+  const clock = { ...past.clock, monotonicMs: () => past.clock.ms - stoodStillMs }
+  clock.nowMs = past.clock.nowMs
+  const jumps: number[] = []
+  const keeping = createRetention({
+    ...past,
+    clock,
+    keepMs: 1.5 * dayMs,
+    done() {},
+    skipped: ({ jumpedMs }) => jumps.push(jumpedMs),
+    failed() {},
+  })
+  past.clock.ms += 10 * minuteMs
+  stoodStillMs = 10 * minuteMs
+  await keeping.run()
+  expect([numbersOf(1).length, jumps]).toEqual([80, [10 * minuteMs]])
+  past.clock.ms += hourMs - 2 * minuteMs
+  stoodStillMs -= 2 * minuteMs
+  await keeping.run()
+  expect([numbersOf(1).length, jumps.length]).toEqual([40, 1])
+})
+
 it('the newest order of all stays, so that no id is given twice', async () => {
   await twoDays()
   past.clock.ms += 100 * dayMs
@@ -220,6 +268,7 @@ it('the file does not grow once as many orders go as come, and each batch is sho
     ledger: watched,
     keepMs: 2 * dayMs,
     done() {},
+    skipped() {},
     failed() {},
   })
   for (let day = 0; day < 10; day++) {
@@ -239,6 +288,7 @@ it('it ends with the batch under way when the service stops', async () => {
   past.openStore(1, ['A', 'B', 'C'], { plan: aPlan({ use: 'rotate' }) })
   await Promise.all(Array.from({ length: 400 }, async () => past.accept(await past.order(1))))
   past.clock.ms += 10 * dayMs
+  await past.order(1)
   const keeping = retention(dayMs)
   const running = keeping.run()
   await past.ledger.nextDueAtMs()
