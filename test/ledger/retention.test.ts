@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { storageFull } from '../../src/errors.ts'
 import { createRetention, type PurgeRun } from '../../src/ledger/retention.ts'
 import { verify } from '../../src/ledger/verify.ts'
 import { aDirectory } from '../support/ledger.ts'
@@ -217,6 +218,75 @@ it('a clock that jumps while the service runs removes nothing in the next run, a
   stoodStillMs -= 2 * minuteMs
   await keeping.run()
   expect([numbersOf(1).length, jumps.length]).toEqual([40, 1])
+})
+
+it('a row that cannot be read holds its own store alone, and is told of once a run', async () => {
+  await twoDays()
+  past.openStore(2, ['D'], { plan: aPlan({ use: 'rotate' }) })
+  const others = [await past.order(2), await past.order(2)]
+  for (const one of others) await past.accept(one)
+  past.clock.ms += dayMs
+  await past.order(2)
+  past.db.$client.exec("UPDATE orders SET trace = '{' WHERE id = 1")
+  const failures: unknown[] = []
+  const keeping = createRetention({
+    ...past,
+    keepMs: dayMs / 2,
+    done() {},
+    skipped() {},
+    failed: cause => failures.push(cause),
+  })
+  for (const run of [1, 2]) {
+    await keeping.run()
+    expect([numbersOf(1).length, numbersOf(2)]).toEqual([80, ['past-2-3']])
+    expect(failures.map(String)).toEqual(
+      Array(run).fill(expect.stringMatching(/^Error: store 1 keeps its old orders: SyntaxError/)),
+    )
+  }
+})
+
+it('a full disk ends the run: the other stores are not tried', async () => {
+  await twoDays()
+  past.openStore(2, ['D'], { plan: aPlan({ use: 'rotate' }) })
+  await past.accept(await past.order(2))
+  past.clock.ms += 2 * dayMs
+  await past.order(2)
+  const tried: number[] = []
+  const ledger = {
+    purge: async (storeId: number) => {
+      tried.push(storeId)
+      throw storageFull()
+    },
+  }
+  const keeping = createRetention({
+    ...past,
+    ledger,
+    keepMs: dayMs,
+    done() {},
+    skipped() {},
+    failed() {},
+  })
+  await expect(keeping.run()).rejects.toThrow('free some disk space')
+  expect(tried).toEqual([1])
+})
+
+it.each([
+  ['is pending still', "SET status = 'pending', due_at_ms = 1"],
+  ['is dated far ahead', 'SET decided_at_ms = decided_at_ms + 864e5 * 90'],
+])('the run says which order holds its store when one %s', async (_, sql) => {
+  await twoDays()
+  await past.order(1)
+  past.db.$client.exec(`UPDATE orders ${sql} WHERE id = 3`)
+  const runs: PurgeRun[] = []
+  const keeping = retention(0.5 * dayMs, run => runs.push(run))
+  for (const gone of [2, 0]) {
+    await keeping.run()
+    expect(runs.at(-1)).toMatchObject({
+      orders: gone,
+      held: { stores: 1, by: [{ storeId: 1, outTradeNo: 'past-1-3' }] },
+    })
+  }
+  expect(numbersOf(1)[0]).toBe('past-1-3')
 })
 
 it('the newest order of all stays, so that no id is given twice', async () => {
