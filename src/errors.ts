@@ -146,8 +146,8 @@ export type StorageFault = 'full' | 'broken' | 'damaged'
  */
 export function storageFaultOf(cause: unknown): StorageFault | null {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
-  // The index of the log that could not grow, for want of space as well.
-  if (/^(SQLITE_FULL|SQLITE_IOERR_SHMSIZE|storage_full)$/.test(code)) return 'full'
+  // The index of the log that could not grow, for want of space as well; and what the system says of our own files.
+  if (/^(SQLITE_FULL|SQLITE_IOERR_SHMSIZE|storage_full|ENOSPC|EDQUOT)$/.test(code)) return 'full'
   if (code.startsWith('SQLITE_IOERR')) return 'broken'
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB' ? 'damaged' : null
 }

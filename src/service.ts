@@ -120,10 +120,18 @@ async function openService(config: Config & { account: MerchantAccount }, path: 
     ledger,
     clock,
     keepMs: config.retentionMs,
-    done({ orders, stores, beforeMs, ms }) {
+    done({ orders, stores, beforeMs, ms, held }) {
       const before = new Date(beforeMs).toISOString()
-      log.info({ orders, stores, before, ms: Math.round(ms) }, 'old orders removed')
+      const told = { orders, stores, before, ms: Math.round(ms) }
+      if (held.stores === 0) return log.info(told, 'old orders removed')
+      const heldBy = held.by.map(by => ({ store_id: by.storeId, out_trade_no: by.outTradeNo }))
+      log.warn(
+        { ...told, held_stores: held.stores, held_by: heldBy },
+        'old orders removed, and some held',
+      )
     },
+    skipped: ({ jumpedMs }) =>
+      log.warn({ jumped_ms: Math.round(jumpedMs) }, 'the clock jumped: no old orders removed'),
     failed,
   })
   let reloading = Promise.resolve()

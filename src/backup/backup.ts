@@ -6,15 +6,16 @@ import { copyWhole } from '../db/copy-whole.ts'
 import { migratedBy, selectApplied } from '../db/migrations.ts'
 import { damaged, sayUnusable } from '../db/refusals.ts'
 import { backedUpEnd } from '../db/storage.ts'
-import { StartError } from '../errors.ts'
+import { StartError, sayCause } from '../errors.ts'
 
 /**
  * Copies the database as it is at one instant into `file`, whole or not at all, beside a service that goes on writing.
- * Free pages stay behind, and with them what was erased.
+ * Free pages stay behind, and with them what was erased. Why it could not be noted beside the database that there is a
+ * backup; null when it was.
  *
- * @throws StartError
+ * @throws StartError when there is none
  */
-export function backUp(dataDir: string, file: string): void {
+export function backUp(dataDir: string, file: string): string | null {
   const path = join(dataDir, 'smartguide.db')
   if (!existsSync(path)) throw new StartError(`There is no database ${path} to back up.`)
   if (existsSync(file) && realpathSync(file) === realpathSync(path)) {
@@ -26,12 +27,17 @@ export function backUp(dataDir: string, file: string): void {
     try {
       source.pragma('trusted_schema = OFF')
       copyWhole(source, file, making, checkBackup)
-      writeFileSync(`${path}${backedUpEnd}`, `${file}\n`, { mode: 0o600 })
     } finally {
       source.close()
     }
   } catch (cause) {
     throw sayUnusable(cause, path)
+  }
+  try {
+    writeFileSync(`${path}${backedUpEnd}`, `${file}\n`, { mode: 0o600 })
+    return null
+  } catch (cause) {
+    return sayCause(cause)
   }
 }
 

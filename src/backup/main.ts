@@ -19,11 +19,16 @@ async function main(): Promise<number> {
   const dataDir = findDataDir(process.env)
   if (verb === 'backup') {
     const { backUp } = await import('./backup.ts')
-    backUp(dataDir, file)
+    const unmarked = backUp(dataDir, file)
     const mebibytes = (statSync(file).size / 1024 / 1024).toFixed(1)
     process.stdout.write(
       `${file} is a whole copy of the database in ${dataDir} (${mebibytes} MiB). The keys in PII_KEY_FILE and ADMIN_KEY_FILE are not in it: keep them apart.\n`,
     )
+    if (unmarked !== null) {
+      process.stderr.write(
+        `The backup is good; that it was made could not be noted in ${dataDir} (${unmarked}), and the metrics do not tell of it.\n`,
+      )
+    }
     return 0
   }
   const { restore } = await import('./restore.ts')

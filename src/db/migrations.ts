@@ -82,20 +82,41 @@ function missingIn(client: Database.Database): Migration[] {
 }
 
 /**
- * Before an older database is migrated, a whole copy of it beside it: `.at-`, the last migration that it has, and the
- * time. The newest three are kept.
+ * `migrate`, and before, of an older database a whole copy beside it: `.at-`, the last migration that it has, and the
+ * time. The newest three are kept. Whoever fails is started again, perhaps for ever: it leaves no copy, and takes none away.
  */
-export function keepBeforeMigrating(client: Database.Database, nowMs: number): void {
+export function migrateWithCopy(client: Database.Database, nowMs: number): void {
+  const copy = keepBeforeMigrating(client, nowMs)
+  try {
+    migrate(client)
+  } catch (cause) {
+    if (copy !== null) rmSync(copy, { force: true })
+    throw cause
+  }
+  if (copy !== null) removeOldCopies(client.name, '')
+}
+
+/** The copy; of those with the same last migration, which starts that were killed may have left, three stay. */
+export function keepBeforeMigrating(client: Database.Database, nowMs: number): string | null {
   const last = migrations()[migrations().length - missingIn(client).length - 1]
-  if (!last || last === migrations().at(-1)) return
+  if (!last || last === migrations().at(-1)) return null
   const path = client.name
   const making = `${path}.at-making`
   rmSync(making, { force: true })
-  const stamp = new Date(nowMs).toISOString().replaceAll(/[:.]/g, '-')
-  copyWhole(client, `${path}.at-${last.name}-${stamp}`, making)
-  const timeOf = (name: string) => name.slice(-stamp.length)
+  const copy = `${path}.at-${last.name}-${stampOf(nowMs)}`
+  copyWhole(client, copy, making)
+  removeOldCopies(path, `${last.name}-`)
+  return copy
+}
+
+function stampOf(nowMs: number): string {
+  return new Date(nowMs).toISOString().replaceAll(/[:.]/g, '-')
+}
+
+function removeOldCopies(path: string, of: string): void {
+  const timeOf = (name: string) => name.slice(-stampOf(0).length)
   const kept = readdirSync(dirname(path))
-    .filter(name => name.startsWith(`${basename(path)}.at-`))
+    .filter(name => name.startsWith(`${basename(path)}.at-${of}`))
     .sort((a, b) => (timeOf(a) < timeOf(b) ? -1 : 1))
   for (const name of kept.slice(0, -keptCopies)) rmSync(join(dirname(path), name))
 }

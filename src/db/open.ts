@@ -5,7 +5,7 @@ import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3'
 import { StartError, startExitCode, storageFaultOf } from '../errors.ts'
 import { type ChangeLog, openChangeLog } from './change-log.ts'
 import { checkWhole, isCheckedAtOnce } from './check-whole.ts'
-import { keepBeforeMigrating, migrate, migratedBy, selectApplied } from './migrations.ts'
+import { migrate, migratedBy, migrateWithCopy, selectApplied } from './migrations.ts'
 import { damaged, diskExitCode, sayUnusable } from './refusals.ts'
 import { type Storage, type StorageWatch, watchStorage } from './storage.ts'
 import { brokenLog } from './write-ahead-log.ts'
@@ -90,8 +90,7 @@ function prepareDatabase(client: Database.Database): BetterSQLite3Database & {
   setPragmas(client)
   const why = isCheckedAtOnce(client) ? checkWhole(client) : null
   if (why !== null) throw damaged(client.name, why)
-  keepBeforeMigrating(client, Date.now())
-  migrate(client)
+  migrateWithCopy(client, Date.now())
   const missing = missingFrom(client)
   if (missing !== undefined) throw damaged(client.name, `${missing} is missing`)
   return drizzle(client)
@@ -183,7 +182,7 @@ export function takeDataDir(dataDir: string): { release(): void } {
       throw new DataDirInUse(`The data directory ${dataDir} is in use by another process.`)
     }
     const why = cause instanceof Error ? cause.message : String(cause)
-    const fault = code === 'ENOSPC' ? 'full' : storageFaultOf(cause)
+    const fault = storageFaultOf(cause)
     const isOfDisk = fault === 'full' || fault === 'broken'
     throw new StartError(
       `The data directory ${dataDir} cannot be used: ${why}.`,

@@ -3,22 +3,13 @@ import { type HandedOn, handOn } from '../rules/fairness.ts'
 import { changesOf, type LoggedTurn, type Standings } from '../rules/logged.ts'
 import { type Generation, generationsOf } from './generations.ts'
 import type { PastRow, StoredBook } from './history.ts'
+import { type Carried, type Late, type LateRefund, refundOf } from './late.ts'
 
 /** The weights of a staff version; null when it cannot be known any more. */
 export type WeightsOf = (staffVersion: number) => Staff | null
 export type Staff = ReadonlyMap<string, number>
 
-/** What stands in a book beside the turns of first generations: it may come long after its order. */
-export type Late = {
-  kind: 'turn' | 'heir' | 'refund'
-  number: number
-  turn: LoggedTurn
-  /** Who was on the staff when the turn was decided; null when that cannot be known. */
-  staff: Staff | null
-  isHeld: boolean
-  row: Pick<PastRow, 'outTradeNo' | 'cartId'>
-  isInRange: boolean
-}
+type LateRow = Pick<PastRow, 'outTradeNo' | 'cartId'>
 export type Report = (outTradeNo: string | null, what: string) => void
 
 /** What must be known of a book's orders before their turn comes. */
@@ -37,10 +28,6 @@ export type ChainState = {
   known: string[] | null
   /** Turns of carts that have other orders still. */
   carts: ({ number: number } & KeptCart)[]
-  /** What stands behind `last` of those orders. */
-  late: (Omit<Late, 'staff' | 'isInRange'> & {
-    staff: [guideId: string, weight: number][] | null
-  })[]
 }
 type KeptCart = { print: string; holders: number; outTradeNo: string; cartId: string }
 
@@ -55,14 +42,14 @@ export type Purged = {
   books: [book: string, state: ChainState][]
 }
 
-const newBook: ChainState = { last: 0, standings: [], known: null, carts: [], late: [] }
+const newBook: ChainState = { last: 0, standings: [], known: null, carts: [] }
 
 export function stateIn(purged: Purged | null, book: string): ChainState {
   return purged?.books.find(([name]) => name === book)?.[1] ?? newBook
 }
 
 /** What stands in the books beside the first turns, to be noted before the chains are walked; from the purged orders too. */
-export function createAhead(weightsOf: WeightsOf, purged: Purged | null) {
+export function createAhead(weightsOf: WeightsOf, carried: readonly Omit<Carried, 'id'>[]) {
   const books = new Map<string, { late: Late[]; heirs: Map<number, number> }>()
   const aheadIn = (book: string) => {
     const known = books.get(book)
@@ -73,11 +60,9 @@ export function createAhead(weightsOf: WeightsOf, purged: Purged | null) {
   }
   const inherit = ({ heirs }: { heirs: Map<number, number> }, number: number) =>
     heirs.set(number, (heirs.get(number) ?? 0) + 1)
-  for (const [book, { late }] of purged?.books ?? []) {
-    for (const one of late) {
-      if (one.kind === 'heir') inherit(aheadIn(book), one.number)
-      aheadIn(book).late.push({ ...one, staff: one.staff && new Map(one.staff), isInRange: true })
-    }
+  for (const { book, late } of carried) {
+    if (late.kind === 'heir') inherit(aheadIn(book), late.number)
+    aheadIn(book).late.push(late)
   }
 
   return {
@@ -88,23 +73,19 @@ export function createAhead(weightsOf: WeightsOf, purged: Purged | null) {
         const { inherited, returned } = one.trace
         const ahead = aheadIn(turn.book)
         const { outTradeNo, cartId } = row
-        const told = {
-          turn,
-          staff: null,
-          isHeld: isHeld(row, one),
-          row: { outTradeNo, cartId },
-          isInRange,
-        }
         if (inherited) inherit(ahead, turn.number)
         if (one.generation > 1)
           ahead.late.push({
-            ...told,
             kind: inherited ? 'heir' : 'turn',
             number: turn.number,
+            turn,
             staff: deciders(one, weightsOf),
+            isHeld: isHeld(row, one),
+            row: { outTradeNo, cartId },
+            isInRange,
           })
-        const refund = returned?.number ?? null
-        if (refund !== null) ahead.late.push({ ...told, kind: 'refund', number: refund })
+        const number = returned?.number ?? null
+        if (number !== null) ahead.late.push({ ...refundOf(turn, outTradeNo), number, isInRange })
       }
     },
 
@@ -190,17 +171,15 @@ export function createChain(
     }
   }
 
-  function giveBack({ number, turn, row }: Late, say: Report): void {
-    step(number, row.outTradeNo, say)
-    const changes = changesOf(turn)
-    for (const [index, [id, , , lastServed]] of turn.candidates.entries()) {
+  function giveBack({ number, of, outTradeNo, changes }: Extract<Late, LateRefund>, say: Report) {
+    step(number, outTradeNo, say)
+    for (const [id, change, lastServed] of changes) {
       const now = standing(id)
-      const isLast = now.lastServed === turn.number
-      move(id, -(changes[index] ?? 0), isLast ? lastServed : now.lastServed)
+      move(id, -change, now.lastServed === of ? lastServed : now.lastServed)
     }
   }
 
-  function inherit({ outTradeNo }: Late['row'], turn: LoggedTurn, held: boolean, say: Report) {
+  function inherit({ outTradeNo }: LateRow, turn: LoggedTurn, held: boolean, say: Report) {
     const cart = inCarts.get(turn.number)
     if (!cart) {
       say(outTradeNo, `inherited turn ${turn.number}, which no order of its cart took`)
@@ -215,7 +194,7 @@ export function createChain(
   }
 
   function charge(
-    { outTradeNo, cartId }: Late['row'],
+    { outTradeNo, cartId }: LateRow,
     turn: LoggedTurn,
     staff: Staff | null,
     held: boolean,
@@ -323,27 +302,30 @@ export function createChain(
       inherit(row, turn, held, say)
     },
 
-    /** As far as it is told, to go on from; `isOver` says of a cart that no order of it is left to inherit. */
-    rest(isOver: (cartId: string) => boolean): ChainState {
+    /** All that is known to come beside the first turns. */
+    takeLate: (): void => catchUp(Number.POSITIVE_INFINITY),
+
+    /**
+     * As far as it is told, to go on from, and what stands behind that; `isOver` says of a cart, and of its turn, that
+     * no order is left to inherit.
+     */
+    rest(isOver: (cartId: string, number: number) => boolean): {
+      state: ChainState
+      late: readonly Late[]
+    } {
       catchUp(last + 1)
+      const behind = late.slice(nextLate)
+      const awaited = new Set(behind.filter(({ kind }) => kind === 'heir').map(one => one.number))
       const carts: ChainState['carts'] = []
       for (const [number, { print, holders, outTradeNo, cartId, say }] of inCarts) {
-        const isAwaited = late
-          .slice(nextLate)
-          .some(one => one.kind === 'heir' && one.number === number)
-        if (isAwaited || !isOver(cartId)) carts.push({ number, print, holders, outTradeNo, cartId })
+        if (awaited.has(number) || !isOver(cartId, number))
+          carts.push({ number, print, holders, outTradeNo, cartId })
         else if (holders !== 1) say(outTradeNo, heldBy(number, holders))
       }
-      return {
-        last,
-        standings: [...running].map(([id, { balance, lastServed }]) => [id, balance, lastServed]),
-        known: known && [...known],
-        carts,
-        late: late.slice(nextLate).map(({ isInRange, staff, ...one }) => ({
-          ...one,
-          staff: staff && [...staff],
-        })),
-      }
+      const standings = [...running].map(
+        ([id, { balance, lastServed }]): [string, number, number] => [id, balance, lastServed],
+      )
+      return { state: { last, standings, known: known && [...known], carts }, late: behind }
     },
 
     end(page: StoredBook | null): void {

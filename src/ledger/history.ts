@@ -5,6 +5,7 @@ import type { DocumentVersions } from '../rules/decide.ts'
 import type { Standings } from '../rules/logged.ts'
 import { parsePage } from './books.ts'
 import type { Purged } from './chain.ts'
+import { type Carried, parseLate } from './late.ts'
 import type { Order, OrderTrace } from './order.ts'
 
 /** An order of the past as the reports read it. */
@@ -42,6 +43,8 @@ export type Snapshot = {
   books(storeId: number): StoredBook[]
   /** What the purged orders of the store have left; null when there are none. */
   purged(storeId: number): Purged | null
+  /** What they did later than orders that are left. */
+  carried(storeId: number): Omit<Carried, 'id'>[]
 }
 
 export type History = ReturnType<typeof openHistory>
@@ -129,6 +132,9 @@ function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
   const idsAfter = prepareIdsAfter(client)
   const row = preparePastRow(client)
   const purged = preparePurged(client)
+  const carried = client.prepare<[number], { book: string; late: string }>(
+    'SELECT book, late FROM purged_late WHERE store_id = ? ORDER BY id',
+  )
   const pages = client.prepare<[number], { book: string; page: string }>(
     'SELECT book, page FROM books WHERE store_id = ? ORDER BY book',
   )
@@ -174,6 +180,9 @@ function snapshotOf(client: Db['$client'], endsAtMs: number): Snapshot {
     books: storeId => pages.all(storeId).map(({ book, page }) => ({ book, ...parsePage(page) })),
 
     purged,
+
+    carried: storeId =>
+      carried.all(storeId).map(({ book, late }) => ({ book, late: parseLate(late) })),
   }
 }
 

@@ -486,9 +486,11 @@ export function openLedger(
       }),
 
     async purge(storeId, ids) {
-      const count = await commit.run(() => purge.batch(storeId, ids))
-      purged += count
-      return count
+      for (;;) {
+        const { orders, isMore } = await commit.run(() => purge.batch(storeId, ids))
+        purged += orders
+        if (orders > 0 || !isMore) return orders
+      }
     },
     purged: () => purged,
 

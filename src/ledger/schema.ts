@@ -58,3 +58,17 @@ export const purged = sqliteTable('purged', {
   storeId: integer('store_id').primaryKey(),
   remains: text().notNull(),
 })
+
+/** What purged orders did later than those that are left: refunds, and turns of later generations, as JSON. */
+export const purgedLate = sqliteTable(
+  'purged_late',
+  {
+    id: integer().primaryKey(),
+    storeId: integer('store_id').notNull(),
+    book: text().notNull(),
+    number: integer().notNull(),
+    kind: text({ enum: ['turn', 'heir', 'refund'] }).notNull(),
+    late: text().notNull(),
+  },
+  table => [index('purged_late_number').on(table.storeId, table.book, table.number)],
+)

@@ -109,7 +109,7 @@ async function lookAhead(
   isInRange: (row: PastRow) => boolean,
   weightsOf: WeightsOf,
 ) {
-  const ahead = createAhead(weightsOf, snapshot.purged(storeId))
+  const ahead = createAhead(weightsOf, snapshot.carried(storeId))
   for await (const slice of snapshot.orders(storeId, 0, Number.MAX_SAFE_INTEGER)) {
     for (const row of slice) ahead.note(row, isInRange(row))
   }

@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +19,7 @@ import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { keepBeforeMigrating } from '../../src/db/migrations.ts'
 import { openDatabase } from '../../src/db/open.ts'
+import { sayUnusable } from '../../src/db/refusals.ts'
 
 const script = fileURLToPath(new URL('../support/killed-migration.ts', import.meta.url))
 const folder = fileURLToPath(new URL('../../migrations', import.meta.url))
@@ -208,6 +210,48 @@ it('a copy of how it was is kept for the owner alone, named by migration and tim
     expect(statSync(join(dir, name)).mode & 0o777).toBe(0o600)
     expect(contentsOf(join(dir, name))).toBe(was)
   }
+})
+
+it('a migration that fails at each start leaves no copy and takes none away; the one that succeeds leaves one', () => {
+  const path = pathIn(dir)
+  makeOld(path, entries.length - 1)
+  const older = [1, 2, 3].map(day => `smartguide.db.at-0000_start-2026-01-0${day}T00-00-00-000Z`)
+  for (const name of older) writeFileSync(join(dir, name), 'of before')
+  const db = new Database(path)
+  db.exec('CREATE TABLE purged_late (id)')
+  for (let start = 0; start < 4; start++) {
+    expect(() => openDatabase(path)).toThrow('already exists')
+    expect(copiesIn(dir).sort()).toEqual(older)
+  }
+  db.exec('DROP TABLE purged_late')
+  db.close()
+  openDatabase(path).$client.close()
+  const copies = copiesIn(dir).sort()
+  expect(copies.slice(0, 2)).toEqual(older.slice(1))
+  expect(copies[2]).toMatch(`.db.at-${entries.at(-2)?.tag}-`)
+  expect(copies.length).toBe(3)
+})
+
+it('starts that are killed in a migration again and again leave three copies of it, and those of other versions', () => {
+  const path = pathIn(dir)
+  makeOld(path, 1)
+  const other = 'smartguide.db.at-0000_star-2026-01-01T00-00-00-000Z'
+  writeFileSync(join(dir, other), 'of before')
+  const db = new Database(path)
+  for (let start = 0; start < 5; start++) keepBeforeMigrating(db, 1.8e12 + start)
+  db.close()
+  expect(copiesIn(dir).length).toBe(4)
+  expect(copiesIn(dir)).toContain(other)
+})
+
+it('no space for the copy ends the start as a full disk does, to be started again', () => {
+  for (const code of ['ENOSPC', 'EDQUOT']) {
+    const cause = Object.assign(new Error(`${code}: open`), { code })
+    const told = sayUnusable(cause, 'x.db')
+    expect([told.exitCode, told.message]).toEqual([74, expect.stringMatching('x.db is full')])
+  }
+  const cause = Object.assign(new Error('EACCES: open'), { code: 'EACCES' })
+  expect(sayUnusable(cause, 'x.db').exitCode).toBe(78)
 })
 
 it('a database that is up to date is not copied', () => {

@@ -65,6 +65,7 @@ it('verify keeps no cart of a long log in memory once its last order is read', a
     },
     count: async () => cartCount * 2,
     purged: () => null,
+    carried: () => [],
     books: () => [
       {
         book: 'orders',
@@ -116,6 +117,7 @@ async function verdictOn(turns: readonly (Partial<LoggedTurn> & { staff: number 
     count: async () => rows.length,
     books: () => [{ book: 'orders', turn: rows.length, standings }],
     purged: () => null,
+    carried: () => [],
   }
   const staffs = [
     ['A', 'B'],

@@ -274,6 +274,14 @@ it('a restore that was cut off half-way keeps the service from starting, and is 
   expect(await again.end('SIGTERM')).toBe(0)
 })
 
+it('a backup whose mark cannot be written is a good backup all the same, and says so', async () => {
+  mkdirSync(join(data, 'smartguide.db.backed-up'))
+  const { code, output } = await run('backup', file)
+  expect([code, output]).toEqual([0, expect.stringMatching(/is a whole copy of the database/)])
+  expect(output).toMatch(/The backup is good; that it was made could not be noted .*EISDIR/)
+  expect((await run('restore', file)).code).toBe(0)
+})
+
 it('into a directory without a database a backup goes as well, and is as private there', async () => {
   await (await startProcess(env)).end('SIGTERM')
   expect((await run('backup', file)).code).toBe(0)

@@ -18,7 +18,7 @@ it('RETENTION_DAYS removes what is older soon after the start, says so in the lo
     INSERT INTO orders SELECT NULL, 'm', ?, 1, '{}', NULL, 'unassigned', 1, NULL, 'NOBODY', 0, 0, 0, NULL, NULL,
       ?, ?, NULL, 1, 0, '[]', NULL, NULL, NULL`)
   for (let no = 0; no < 100; no++) add.run(`OLD${no}`, days(9), days(9))
-  for (let no = 0; no < 5; no++) add.run(`NEW${no}`, days(5), days(5))
+  for (let no = 0; no < 5; no++) add.run(`NEW${no}`, days(0.5), days(0.5))
   const count = () => db.prepare('SELECT count(*) FROM orders').pluck().get()
   try {
     const env = settingsFor(simulator, data)

@@ -28,7 +28,11 @@ export function openPast(path: string) {
   const db = openDatabase(path)
   const mirror = openMirror(db)
   const ledger = openLedger(db)
-  const clock = { ms: mondayMs + 8 * hourMs, nowMs: () => clock.ms, monotonicMs: () => 0 }
+  const clock = {
+    ms: mondayMs + 8 * hourMs,
+    nowMs: () => clock.ms,
+    monotonicMs: () => clock.ms - mondayMs,
+  }
   const openCopy = () => openSandbox(db)
   const history = openHistory(db)
   const reports = createReports({ mirror, history, openSandbox: openCopy, clock, windowMs })
