@@ -54,6 +54,18 @@ describe('what people read', () => {
     },
   )
 
+  it.each(twins)('%s has the lines to paste of its English twin', zh => {
+    const linesOf = (page: string) =>
+      [...textOf(page).matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block = '']) =>
+        block
+          .replace(/(^|\s)# (?!\d$).*$/gm, '')
+          .replace(/^\s*#.*$/gm, '')
+          .replaceAll('南京路店', 'Nanjing Road')
+          .replace(/\s+$/gm, ''),
+      )
+    expect(linesOf(zh)).toEqual(linesOf(zh.replace('.zh-CN', '')))
+  })
+
   it.each(twins)('%s names the routes, settings and codes that its English twin names', zh => {
     const namesOf = (page: string) => {
       const said = withoutBlocks(textOf(page)).match(

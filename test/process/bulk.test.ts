@@ -12,7 +12,7 @@ import {
 import { atLength } from '../support/thorough.ts'
 
 /** 5,000 over 200 stores take two to four minutes on two cores: BULK_GUIDES=5000. BULK_RATE=200 is the service's default pace. */
-const guideCount = Number(process.env['BULK_GUIDES'] ?? atLength(150, 400))
+const guideCount = Number(process.env['BULK_GUIDES'] ?? atLength(100, 400))
 const storeCount = Math.ceil(guideCount / 25)
 const [changedCount, newCount, goneCount] = [50, 20, 10]
 const ordersPerSecond = 50

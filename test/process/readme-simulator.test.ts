@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { eventually, scratchDir } from '../support/rig.ts'
+import { atLength } from '../support/thorough.ts'
 
 const run = promisify(execFile)
 
@@ -60,10 +61,10 @@ function inTerminal(script: string, cwd: string, port: string) {
   return { output: () => text, isOver: () => child.exitCode !== null }
 }
 
-it.each([
-  ['README.md', 'docs/production.md', 'docs/signing.md'],
-  ['README.zh-CN.md', 'docs/production.zh-CN.md', 'docs/signing.zh-CN.md'],
-])(
+const english = ['README.md', 'docs/production.md', 'docs/signing.md'] as const
+const chinese = ['README.zh-CN.md', 'docs/production.zh-CN.md', 'docs/signing.zh-CN.md'] as const
+
+it.each(atLength([english], [english, chinese]))(
   'brings a fresh checkout from the simulator to an assigned order by the lines of %s, %s and %s, pasted top to bottom',
   async (readme, walk, signing) => {
     const cwd = aCheckout(readme)

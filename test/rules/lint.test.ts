@@ -567,7 +567,7 @@ describe('lint', () => {
       return performance.now() - startMs
     })
     // The best of nine: a busy machine slows some, not all.
-    expect(Math.min(...spentMs)).toBeLessThan(50)
+    expect(Math.min(...spentMs)).toBeLessThan(150)
   })
 })
 
