@@ -18,7 +18,7 @@ if (!hasPromtool)
 
 /** Each minute of seven hours, in the notation of promtool; most failures are told sooner. */
 const minutes = 420
-const soon = 70
+const soon = 45
 const steady = (value: number) => `${value}x${minutes}`
 const growing = (perMinute: number) => `0+${perMinute}x${minutes}`
 

@@ -6,7 +6,7 @@ import { brokenIn, type Told, toldOf } from '../support/invariants.ts'
 import { openRig, type Rig } from '../support/rig.ts'
 import { atLength } from '../support/thorough.ts'
 
-const orders = atLength(150, 1000)
+const orders = atLength(160, 1000)
 const [copies, wave] = [50, 20]
 
 let rig: Rig

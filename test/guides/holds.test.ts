@@ -7,7 +7,7 @@ import { accepted, createSeam, pageOf, refusedAccount } from './upstream-seam.ts
 /** An order waits as long as a turn of the event loop takes: of its processor's time, for machines are shared. */
 const longestTurnMs = 80
 const storeId = 7001
-const guideCount = atLength(1000, 5000)
+const guideCount = atLength(2000, 5000)
 const seam = createSeam()
 let rig: Rig
 let ask: ReturnType<typeof createManager>

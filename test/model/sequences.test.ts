@@ -9,7 +9,7 @@ import { prepareFile } from './life.ts'
 import { beginSequence } from './sequence.ts'
 
 /** The short form; a run of CI makes 1,000. */
-const runs = Number(process.env['MODEL_RUNS'] ?? atLength(100, 250))
+const runs = Number(process.env['MODEL_RUNS'] ?? atLength(60, 250))
 const seed = process.env['MODEL_SEED']
 const memory = '/dev/shm'
 const dir = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'smartguide-model-'))

@@ -142,7 +142,7 @@ it('serves what it can and refuses the rest at once when three times as many ord
   // The goal is 10 ms for 99 of 100; on two cores that others use too it was never seen.
   expect(quantile(refusedMs, 0.5)).toBeLessThan(100)
   expect(quantile(refusedMs, 0.5)).toBeLessThan(quantile(servedMs, 0.5) * 0.75)
-  expect(quantile(shares, 0.5), `${shares}`).toBeGreaterThan(full(0.8, 0.2))
+  expect(quantile(shares, 0.5), `${shares}`).toBeGreaterThan(full(0.8, 0.1))
 
   await service.end('SIGTERM')
   const db = openDatabase(join(dir, 'data', 'smartguide.db'))
