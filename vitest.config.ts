@@ -8,7 +8,7 @@ function workers(most: number, inTorture: number): number {
 
 /** What is timed or starved, when the others are through; in the short form of some, little is. */
 const measured = [
-  'test/assignment/{outage,chaos,storm}.test.ts',
+  'test/assignment/{outage,chaos}.test.ts',
   'test/process/{overload,cost}.test.ts',
   ...(process.env['FULL'] || process.env['CI']
     ? ['test/process/{slow-sockets,stuck-reader,backup,bulk}.test.ts']

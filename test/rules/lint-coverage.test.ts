@@ -8,6 +8,7 @@ import { type Plan, planSchema } from '../../src/rules/plan.ts'
 import { rosterSchema } from '../../src/rules/roster.ts'
 import { staffSchema } from '../../src/rules/staff.ts'
 import { aQuestion, dayMs, hourMs, minuteMs } from '../support/rules.ts'
+import { atLength } from '../support/thorough.ts'
 
 type Lint = typeof lint
 type Documents = Parameters<Lint>[0]
@@ -369,11 +370,11 @@ const plantedInCoverage: [string, Lint][] = [
 
 describe('coverage', () => {
   it('has the holes that a reading of each minute finds, from the first instant to the last', () => {
-    fc.assert(findsTheHolesOfEachMinute(lint), { numRuns: 150 })
+    fc.assert(findsTheHolesOfEachMinute(lint), { numRuns: atLength(50, 150) })
   }, 60_000)
 
   it('is true at any instant of 14 days: somebody can be chosen, or a hole is named', () => {
-    fc.assert(isTrueAtAnyInstant(lint), { numRuns: 400 })
+    fc.assert(isTrueAtAnyInstant(lint), { numRuns: atLength(120, 400) })
   }, 60_000)
 
   it.each(plantedInCoverage)(
