@@ -75,8 +75,10 @@ export async function openLife(
     FROM orders ORDER BY id`)
   const readRow = db.$client.prepare<
     [string],
-    { guideId: string; generation: number; status: string }
-  >('SELECT guide_id AS guideId, generation, status FROM orders WHERE out_trade_no = ?')
+    { guideId: string; generation: number; status: string; expiresAtMs: number }
+  >(
+    'SELECT guide_id AS guideId, generation, status, expires_at_ms AS expiresAtMs FROM orders WHERE out_trade_no = ?',
+  )
   const readPage = db.$client.prepare<[], string>("SELECT page FROM books WHERE book = 'orders'")
   const changes = db.$client.prepare<[], number>('SELECT total_changes()').pluck()
   const early: string[] = []
@@ -86,6 +88,8 @@ export async function openLife(
     if (db.$client.inTransaction) early.push(`${outTradeNo} was sent before it was committed`)
     if (row?.status !== 'pending' || row.guideId !== guideId)
       early.push(`${outTradeNo} was sent with ${guideId}, and its row says ${JSON.stringify(row)}`)
+    if (row && clock.nowMs() >= row.expiresAtMs)
+      early.push(`${outTradeNo} was sent after its window`)
     return row?.generation ?? 0
   })
   const assignments = createAssignments({

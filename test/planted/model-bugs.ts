@@ -76,9 +76,6 @@ export const modelBugs: readonly Bug[] = [
       'const endsAtMs = Math.max(expiresAtMs, Math.min(endedAtMs, nowMs, decidedAtMs))',
     ],
   ]),
-  bug('payment takes an order out of the air', 'src/ledger/ledger.ts', [
-    ['const isInHand = dueAtMs > expiresAtMs', 'const isInHand = false'],
-  ]),
   bug('a pause is not looked at', 'src/assignment/resolve.ts', [
     ['isPaused: guideId => store.isPaused(guideId, nowMs),', 'isPaused: () => false,'],
   ]),
