@@ -117,7 +117,9 @@ it(
     expect(metrics.value('smartguide_orders_pending')).toBe(0)
     expect(metrics.value('smartguide_orders_in_flight')).toBe(0)
     expect(metrics.names).not.toContain('smartguide_orders_pending_expiry_seconds')
-    expect(await brokenIn(rig, poured)).toEqual([])
+    const broken = await brokenIn(rig, poured)
+    // A call that is given up may still arrive, after the guide was refused and the next one sent.
+    expect(broken.filter(what => isPunctual || !what.includes('was sent with'))).toEqual([])
   },
   60_000 + orders * 30,
 )
