@@ -21,6 +21,7 @@ import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts
 import { brokenAfter, readSent } from '../support/invariants.ts'
 import { eventually, scratchDir } from '../support/rig.ts'
 import {
+  controlSimulator,
   type Env,
   failToStart,
   prepareData,
@@ -65,15 +66,8 @@ const run = (verb: string, ...args: string[]) =>
     )
   })
 
-async function control(method: string, path: string, body?: object) {
-  const answer = await fetch(`${simulator.url}/_sim${path}`, {
-    method,
-    ...(body
-      ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-      : {}),
-  })
-  return JSON.parse((await answer.text()) || 'null')
-}
+const control = (method: string, path: string, body?: object) =>
+  controlSimulator(simulator, method, path, body)
 
 async function call(url: string, method: string, path: string, body?: object) {
   const answer = await fetch(`${url}${path}`, {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { eventually, scratchDir } from '../support/rig.ts'
 import {
+  controlSimulator,
   type Env,
   prepareData,
   settingsFor,
@@ -53,17 +54,8 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-async function control(method: string, path: string, body?: object) {
-  const answer = await fetch(`${simulator.url}/_sim${path}`, {
-    method,
-    ...(body
-      ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-      : {}),
-  })
-  const text = await answer.text()
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`)
-  return text === '' ? null : JSON.parse(text)
-}
+const control = (method: string, path: string, body?: object) =>
+  controlSimulator(simulator, method, path, body)
 
 let people = 0
 function personal(storeId: number) {

@@ -11,6 +11,7 @@ import { brokenAfter, readSent, type SentAssign, toldOf } from '../support/invar
 import { onDisk } from '../support/ledger.ts'
 import { eventually, scratchDir, type WireOrder } from '../support/rig.ts'
 import {
+  controlSimulator,
   type Env,
   prepareData,
   settingsFor,
@@ -53,15 +54,8 @@ async function call(url: string, method: string, path: string, body?: object, he
   return { status: answer.status, order }
 }
 
-async function control(method: string, path: string, body?: object) {
-  const answer = await fetch(`${simulator.url}/_sim${path}`, {
-    method,
-    ...(body
-      ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-      : {}),
-  })
-  return JSON.parse((await answer.text()) || 'null')
-}
+const control = (method: string, path: string, body?: object) =>
+  controlSimulator(simulator, method, path, body)
 
 /** Every guide that each order was ever sent with, by validly signed requests, the first first. */
 async function guidesSent(): Promise<Map<string, Set<string>>> {

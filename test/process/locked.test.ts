@@ -14,6 +14,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { scratchDir } from '../support/rig.ts'
 import {
+  controlSimulator,
   type Env,
   failToStart,
   prepareData,
@@ -51,15 +52,8 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true })
 })
 
-async function control(method: string, path: string, body: object) {
-  const answer = await fetch(`${simulator.url}/_sim${path}`, {
-    method,
-    body: JSON.stringify(body),
-    headers: { 'content-type': 'application/json' },
-  })
-  const text = await answer.text()
-  return text === '' ? null : JSON.parse(text)
-}
+const control = (method: string, path: string, body?: object) =>
+  controlSimulator(simulator, method, path, body)
 
 async function assign(url: string, no: string) {
   const answer = await fetch(`${url}/orders/${no}/assign`, {

@@ -9,6 +9,7 @@ import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts
 import { brokenAfter, readSent, toldOf } from '../support/invariants.ts'
 import { eventually, scratchDir, type WireOrder } from '../support/rig.ts'
 import {
+  controlSimulator,
   type Env,
   prepareData,
   settingsFor,
@@ -51,14 +52,8 @@ function takeOver(): void {
   copyFileSync(join(simulator.stateDir, 'merchant.cert'), join(dir, 'apiclient_cert.pem'))
 }
 
-async function control(method: string, path: string, body?: object) {
-  const answer = await fetch(`${simulator.url}/_sim${path}`, {
-    method,
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  })
-  expect(answer.status).toBeLessThan(300)
-  return JSON.parse((await answer.text()) || 'null')
-}
+const control = (method: string, path: string, body?: object) =>
+  controlSimulator(simulator, method, path, body)
 
 async function post(url: string, no: string): Promise<WireOrder> {
   const answer = await fetch(`${url}/orders/${no}/assign`, {

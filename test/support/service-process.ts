@@ -31,6 +31,24 @@ export function settingsFor(
   }
 }
 
+/** Tells a simulator what to do; null when it has nothing to answer. */
+export async function controlSimulator(
+  { url }: Pick<Simulator, 'url'>,
+  method: string,
+  path: string,
+  body?: object,
+) {
+  const answer = await fetch(`${url}/_sim${path}`, {
+    method,
+    ...(body
+      ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+      : {}),
+  })
+  const text = await answer.text()
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`)
+  return text === '' ? null : JSON.parse(text)
+}
+
 /** Fills the data directory of a service that is not running; answers with a key for the till. */
 export function prepareData(dataDir: string, fill: (mirror: Mirror) => void): string {
   const db = openDatabase(join(dataDir, 'smartguide.db'))
